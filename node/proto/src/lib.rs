@@ -1,0 +1,32 @@
+//! Wire types: etcd's client API, the messages between members, and the commands in the log.
+//!
+//! A leaf crate. It holds generated code and nothing else; what the fields mean is written
+//! in the `.proto` files beside it. `bytes` fields are [`bytes::Bytes`]: decoding shares the
+//! receive buffer, so whoever keeps a field for long copies it first.
+
+#![allow(clippy::all, clippy::unwrap_used)]
+
+/// Key-value pairs and events.
+pub mod mvccpb {
+    tonic::include_proto!("mvccpb");
+}
+
+/// etcd's v3 client API.
+pub mod etcdserverpb {
+    tonic::include_proto!("etcdserverpb");
+}
+
+/// The standard gRPC health check.
+pub mod health {
+    tonic::include_proto!("grpc.health.v1");
+}
+
+/// What members say to each other.
+pub mod peer {
+    tonic::include_proto!("etcdtuipeer");
+}
+
+/// What the raft log holds.
+pub mod command {
+    tonic::include_proto!("etcdtuicommand");
+}

@@ -1,0 +1,3 @@
+//! Consensus: the raft log and what keeps it.
+
+pub mod wal;

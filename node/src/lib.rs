@@ -1,0 +1,13 @@
+//! One member of a cluster: raft consensus, the multi-version key space, and etcd's v3 API.
+//!
+//! Top to bottom, each module may use those below it and never those above:
+//! `server` (composition root) → `api` (gRPC and HTTP edge) → `watch`, `lease`, `consensus`
+//! (services) → `machine` (deterministic apply) → `kv`, `lease::state`, `cluster` (pure
+//! replicated state) → `storage` (files). The pure modules know no clock, socket, thread or
+//! random number; `ARCHITECTURE.md` says why, and a test checks it.
+
+pub mod consensus;
+pub mod kv;
+pub mod lease;
+pub mod storage;
+pub mod watch;
