@@ -14,6 +14,34 @@
 //! # Invariant
 //! Applying the same requests in the same order gives the same replies and the same state
 //! on every member, whatever each member's compaction has physically removed so far.
+//!
+//! # A request's way
+//! The edge refuses what can be refused by its form ([`check`]). Reads go to [`Kv::range`]
+//! and [`read_txn`]; the functions [`put`], [`delete_range`], [`txn`] and [`delete_keys`] are
+//! the only writers. Each first decides whether the request can be applied and then applies
+//! all of it; what it changed comes back as [`Change`]s, in revision order.
+//!
+//! # What it leaves to others
+//! Headers, leases' time to live, permissions, quota, watchers, and the disk.
+
+pub mod check;
+mod compare;
+mod error;
+mod index;
+mod key_range;
+mod overlap;
+mod range;
+mod store;
+#[cfg(test)]
+mod tests;
+mod txn;
+mod write;
+
+pub use error::KvError;
+pub use key_range::KeyRange;
+pub use store::Kv;
+pub use txn::{read_txn, txn};
+pub use write::{Applied, LeaseBook, delete_keys, delete_range, put};
 
 use std::sync::Arc;
 
@@ -100,6 +128,8 @@ pub struct Change {
 }
 
 /// Values of revisions that are no longer current.
+///
+/// It must know every change applied so far, also those that are not on disk yet.
 pub trait History {
     /// The put stored at `revision`; `None` when nothing, or a tombstone, is stored there.
     fn put_at(&self, revision: Revision) -> Result<Option<Arc<KeyValue>>, HistoryError>;
