@@ -150,6 +150,9 @@ impl Kv {
     ///
     /// The same before and after older entries are dropped, as long as `compact_revision` is
     /// not below [`Kv::compacted`].
+    ///
+    /// Whoever removes the others from disk does so in revision order: a tombstone that goes
+    /// before the put it deletes would bring the key back at the next restart.
     pub fn keep_at(&self, compact_revision: i64) -> HashSet<Revision> {
         self.index.values().filter_map(|history| history.kept_at(compact_revision)).collect()
     }
