@@ -88,7 +88,10 @@ pub fn is_read_only(request: &TxnRequest) -> bool {
 /// Whether a transaction is content with a possibly stale local answer: it reads, and every
 /// read of it says so. One that only compares has not said so.
 pub fn is_serializable(request: &TxnRequest) -> bool {
-    let serializable = |op: &RequestOp| matches!(&op.request, Some(Request::RequestRange(range)) if range.serializable);
+    let serializable = |op: &RequestOp| match &op.request {
+        Some(Request::RequestRange(request)) => request.serializable,
+        _ => false,
+    };
     ops(request).next().is_some() && ops(request).all(serializable)
 }
 
