@@ -134,3 +134,44 @@ impl<'r> Deletes<'r> {
 fn later<'r>(left: Option<&'r [u8]>, right: Option<&'r [u8]>) -> Option<&'r [u8]> {
     Some(left?.max(right?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kv::KeyRange;
+
+    fn keys() -> Vec<Vec<u8>> {
+        let pairs = (1..8u8).flat_map(|first| (0..8u8).map(move |second| vec![first, second]));
+        (1..8u8).map(|first| vec![first]).chain(pairs).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn joined_ranges_cover_what_each_covers(
+            ranges in prop::collection::vec(
+                (prop::collection::vec(1u8..8, 1..3), prop::collection::vec(0u8..8, 0..3)),
+                0..8,
+            ),
+            cut in 0usize..8,
+        ) {
+            let (one, other) = ranges.split_at(cut.min(ranges.len()));
+            let mut deletes = Deletes::default();
+            let mut merged = Deletes::default();
+            one.iter().for_each(|(key, end)| deletes.insert(key, end));
+            other.iter().for_each(|(key, end)| merged.insert(key, end));
+            deletes.merge(merged);
+            let naive = ranges.iter().map(|(key, end)| KeyRange::copied(key, end)).collect::<Vec<_>>();
+            for key in keys() {
+                let expected = naive.iter().any(|range| range.contains(&key));
+                prop_assert_eq!(deletes.cover(&key), expected, "{:?}", key);
+            }
+            // Disjoint and apart: each ends before the next begins.
+            let ranges = deletes.ranges.iter().collect::<Vec<_>>();
+            for pair in ranges.windows(2) {
+                prop_assert!(pair[0].1.is_some_and(|end| end < *pair[1].0));
+            }
+        }
+    }
+}
