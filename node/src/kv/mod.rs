@@ -17,7 +17,7 @@
 //!
 //! # A request's way
 //! The edge refuses what can be refused by its form ([`check`]). Reads go to [`Kv::range`]
-//! and [`read_txn`]; the functions [`put`], [`delete_range`], [`txn`] and [`delete_keys`] are
+//! and [`read_txn`]; the functions [`put`], [`delete_range`], [`txn()`] and [`delete_keys`] are
 //! the only writers. Each first decides whether the request can be applied and then applies
 //! all of it; what it changed comes back as [`Change`]s, in revision order.
 //!
