@@ -147,7 +147,7 @@ mod tests {
         ) {
             let mut state = LogState::default();
             let mut list: Vec<(u64, u64)> = Vec::new();
-            let (mut last, mut base) = (0, 0);
+            let (mut last, mut base) = (0u64, 0u64);
             for (forget, back, count, term) in steps {
                 if forget {
                     let index = last.saturating_sub(back);
