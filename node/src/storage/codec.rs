@@ -128,17 +128,18 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn conf_state(&mut self) -> Result<ConfState, CodecError> {
-        let mut conf_state = ConfState::default();
-        conf_state.voters = self.members()?;
-        conf_state.learners = self.members()?;
-        conf_state.voters_outgoing = self.members()?;
-        conf_state.learners_next = self.members()?;
-        conf_state.auto_leave = match self.byte()? {
-            0 => false,
-            1 => true,
-            other => return Err(CodecError::UnknownTag(other)),
-        };
-        Ok(conf_state)
+        Ok(ConfState {
+            voters: self.members()?,
+            learners: self.members()?,
+            voters_outgoing: self.members()?,
+            learners_next: self.members()?,
+            auto_leave: match self.byte()? {
+                0 => false,
+                1 => true,
+                other => return Err(CodecError::UnknownTag(other)),
+            },
+            ..ConfState::default()
+        })
     }
 
     fn members(&mut self) -> Result<Vec<u64>, CodecError> {

@@ -104,11 +104,8 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<Item<'_>>, CodecError> {
 }
 
 fn hard_state(decoder: &mut Decoder<'_>) -> Result<HardState, CodecError> {
-    let mut hard_state = HardState::default();
-    hard_state.term = decoder.number()?;
-    hard_state.vote = decoder.number()?;
-    hard_state.commit = decoder.number()?;
-    Ok(hard_state)
+    let (term, vote, commit) = (decoder.number()?, decoder.number()?, decoder.number()?);
+    Ok(HardState { term, vote, commit, ..HardState::default() })
 }
 
 fn entry<'a>(decoder: &mut Decoder<'a>) -> Result<EntryView<'a>, CodecError> {

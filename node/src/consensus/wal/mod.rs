@@ -103,8 +103,9 @@ pub struct Recovered {
     pub first_index: u64,
     /// The last entry, or the snapshot that stands for it when there is none behind it.
     pub last_index: u64,
-    /// Every snapshot noted in the segments that are left, oldest first. A snapshot file
-    /// without its marker here was not finished and must not be used.
+    /// Every snapshot noted in the segments that are left, oldest first. A whole snapshot file
+    /// that is newer than all of them was published just before a crash: whoever loads it
+    /// marks it before anything else is appended.
     pub markers: Vec<SnapshotMarker>,
     /// Set when a torn tail was cut off: one sentence for the log of the process.
     pub repaired: Option<String>,

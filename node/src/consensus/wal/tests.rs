@@ -38,11 +38,7 @@ fn entries(indexes: std::ops::RangeInclusive<u64>, term: u64, size: usize) -> Ve
 }
 
 fn hard_state(term: u64, vote: u64, commit: u64) -> HardState {
-    let mut hard_state = HardState::default();
-    hard_state.term = term;
-    hard_state.vote = vote;
-    hard_state.commit = commit;
-    hard_state
+    HardState { term, vote, commit, ..HardState::default() }
 }
 
 fn marker(index: u64, term: u64) -> SnapshotMarker {
