@@ -2,3 +2,6 @@
 //!
 //! Nothing here is on the path of an acknowledgement: that is the write-ahead log's work.
 //! The sled directory may be deleted at any moment and is rebuilt from snapshot and log.
+
+pub mod record_codec;
+pub mod store;
