@@ -8,3 +8,4 @@ pub mod data_dir;
 pub(crate) mod files;
 pub mod record_codec;
 pub mod snapshot_file;
+pub mod store;
