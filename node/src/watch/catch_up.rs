@@ -5,9 +5,9 @@
 //! revisions and says which to read; the caller reads them, without holding the hub's lock,
 //! and brings them to [`Hub::finish_catch_up`]. That goes through them once for the whole
 //! group, adds what is still remembered of the revisions since, and watchers that thereby
-//! reach the present are synced. The others take their turn again. Turns go round by
-//! revision, so one watcher with a million revisions to read does not keep waiting those
-//! that miss ten.
+//! reach the present are synced. The others wait for the next turn. In a turn every watcher
+//! that waits is in one job, so one with a million revisions to read does not keep waiting
+//! those that miss ten.
 //!
 //! # Invariant
 //! A job's watchers are in no other place until the job is finished or abandoned, except
@@ -15,7 +15,6 @@
 //! revision and ends, for the whole group, at the same one.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use super::hub::{Hub, find};
 use super::index::Index;
@@ -57,21 +56,18 @@ impl Hub {
 
     /// The next job, if any watcher lags whose client is reading. Several may be under way.
     pub fn next_catch_up(&mut self) -> Option<CatchUp> {
-        let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.lagging.range((behind, Bound::Unbounded)).next();
-        let (from, first) = *next.or_else(|| self.lagging.first())?;
-        let remembered = self.recent.floor();
-        let (to, last) = if from > remembered {
+        let &(turn, from, first) = self.lagging.first()?;
+        self.turn = turn + 1;
+        let (to, last) = if from > self.recent.floor() {
             (from - 1, i64::MAX)
         } else {
-            let to = remembered.min(from.saturating_add(self.limits.job_revisions.max(1) - 1));
+            let to = from.saturating_add(self.limits.job_revisions.max(1) - 1).min(self.revision);
             (to, to)
         };
-        let group = self.lagging.range((from, first)..=(last, Slot::LAST));
+        let group = self.lagging.range((turn, from, first)..=(turn, last, Slot::LAST));
         let group: Vec<_> = group.take(self.limits.job_watchers.max(1)).copied().collect();
-        self.served = group.last().copied();
         let mut watchers = Vec::with_capacity(group.len());
-        for (next, slot) in group {
+        for (_, next, slot) in group {
             watchers.extend(self.watchers.get(slot).map(|watcher| (slot, watcher.serial)));
             self.relocate(slot, Some(Place::Reading(next)));
         }

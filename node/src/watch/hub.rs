@@ -69,10 +69,11 @@ pub struct Hub {
     opened: u64,
     pub(super) watchers: Watchers,
     index: Index,
-    pub(super) lagging: BTreeSet<(i64, Slot)>,
+    /// Watchers that wait for a catch-up job, by turn and the revision they need.
+    pub(super) lagging: BTreeSet<(u64, i64, Slot)>,
     pub(super) reading: BTreeSet<(i64, Slot)>,
-    /// Who was last in the latest catch-up job; the next job begins behind it.
-    pub(super) served: Option<(i64, Slot)>,
+    /// The turn of those that begin to wait now.
+    pub(super) turn: u64,
     pub(super) recent: Recent,
     /// Streams that asked for progress and could not be told yet.
     awaiting_progress: BTreeSet<StreamId>,
@@ -193,8 +194,9 @@ impl Hub {
         self.compacted = self.compacted.max(revision);
         let behind = ..(self.compacted, Slot::FIRST);
         let parked = self.streams.values().flat_map(|stream| stream.parked.range(behind));
-        let waiting = self.lagging.range(behind).chain(self.reading.range(behind));
-        let late: Vec<_> = waiting.chain(parked).map(|(_, slot)| *slot).collect();
+        let known = parked.chain(self.reading.range(behind)).map(|(_, slot)| *slot);
+        let waiting = self.lagging.iter().filter(|(_, next, _)| *next < self.compacted);
+        let late: Vec<_> = known.chain(waiting.map(|(_, _, slot)| *slot)).collect();
         for slot in late {
             let id = self.watchers.get(slot).map(|watcher| watcher.stream);
             self.end(slot, Content::Compacted(self.compacted));
@@ -230,7 +232,7 @@ impl Hub {
         if stream.blocked && stream.is_drained(&self.limits) {
             stream.blocked = false;
             for (next, slot) in stream.parked.clone() {
-                self.relocate(slot, Some(Place::Lagging(next)));
+                self.make_lag(slot, next);
             }
         }
         self.tell_progress(id);
@@ -296,7 +298,8 @@ impl Hub {
     pub(super) fn make_lag(&mut self, slot: Slot, next: i64) {
         let stream = self.watchers.get(slot).and_then(|watcher| self.streams.get(&watcher.stream));
         let blocked = stream.is_some_and(|stream| stream.blocked);
-        let place = if blocked { Place::Parked(next) } else { Place::Lagging(next) };
+        let lagging = Place::Lagging { turn: self.turn, next };
+        let place = if blocked { Place::Parked(next) } else { lagging };
         self.relocate(slot, Some(place));
     }
 
@@ -309,14 +312,14 @@ impl Hub {
         stream.unsynced = stream.unsynced + lags(to) - lags(from);
         match from {
             Some(Place::Synced) => self.index.remove(&watcher.range, slot),
-            Some(Place::Lagging(next)) => _ = self.lagging.remove(&(next, slot)),
+            Some(Place::Lagging { turn, next }) => _ = self.lagging.remove(&(turn, next, slot)),
             Some(Place::Parked(next)) => _ = stream.parked.remove(&(next, slot)),
             Some(Place::Reading(next)) => _ = self.reading.remove(&(next, slot)),
             None => {}
         }
         match to {
             Some(Place::Synced) => self.index.insert(&watcher.range, slot),
-            Some(Place::Lagging(next)) => _ = self.lagging.insert((next, slot)),
+            Some(Place::Lagging { turn, next }) => _ = self.lagging.insert((turn, next, slot)),
             Some(Place::Parked(next)) => _ = stream.parked.insert((next, slot)),
             Some(Place::Reading(next)) => _ = self.reading.insert((next, slot)),
             None => {}

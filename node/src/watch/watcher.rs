@@ -57,8 +57,8 @@ impl Slot {
 pub(super) enum Place {
     /// From the next [`notify`](super::Hub::notify).
     Synced,
-    /// It needs history from this revision on and waits for its turn.
-    Lagging(i64),
+    /// It needs history from the revision `next` on and waits for its turn.
+    Lagging { turn: u64, next: i64 },
     /// Likewise, but first its client must read what is already there.
     Parked(i64),
     /// Likewise, and the history is being read.
@@ -117,7 +117,7 @@ impl Watcher {
         match self.place {
             Some(Place::Synced) => self.start <= revision,
             Some(Place::Reading(next)) => next <= revision,
-            Some(Place::Lagging(_) | Place::Parked(_)) | None => false,
+            Some(Place::Lagging { .. } | Place::Parked(_)) | None => false,
         }
     }
 
