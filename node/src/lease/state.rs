@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{LeaseError, MAXIMUM_TTL};
+use crate::kv::LeaseBook;
 
 /// All leases of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,6 +131,20 @@ impl Leases {
     /// Whether there is no lease.
     pub fn is_empty(&self) -> bool {
         self.leases.is_empty()
+    }
+}
+
+impl LeaseBook for Leases {
+    fn exists(&self, lease: i64) -> bool {
+        Self::exists(self, lease)
+    }
+
+    fn attach(&mut self, lease: i64, key: &Arc<[u8]>) {
+        Self::attach(self, lease, key);
+    }
+
+    fn detach(&mut self, lease: i64, key: &Arc<[u8]>) {
+        Self::detach(self, lease, key);
     }
 }
 
