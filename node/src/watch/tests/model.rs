@@ -102,7 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..4usize, 1..600usize).prop_map(|(stream, bytes)| Step::Take(stream, bytes)),
         8 => Just(Step::Begin),
         8 => (0..4usize, 0..6i64).prop_map(|(job, read)| Step::Finish(job, read)),
-        1 => (0..4usize).prop_map(Step::Abandon),
+        3 => (0..4usize).prop_map(Step::Abandon),
         2 => (0..8i64).prop_map(Step::Compact),
     ]
 }
@@ -492,7 +492,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn every_watcher_gets_exactly_its_events(
