@@ -65,6 +65,11 @@ impl Kv {
         self.index.get(key)?.current()
     }
 
+    /// The current version of every live key, in key order.
+    pub fn current(&self) -> impl Iterator<Item = &Arc<KeyValue>> {
+        self.index.values().filter_map(|history| history.current())
+    }
+
     /// Answers a range request. The header is left to the caller.
     ///
     /// A read of the present never touches `history`.

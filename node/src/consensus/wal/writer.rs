@@ -247,6 +247,11 @@ impl Wal {
         self.staged.last()
     }
 
+    /// Index of the last snapshot noted (durable or not); 0 before the first.
+    pub fn snapshot_index(&self) -> u64 {
+        self.staged.snapshot_index()
+    }
+
     /// Index of the last entry that is durable, or of the snapshot in its place.
     pub fn durable_index(&self) -> u64 {
         self.durable.last()
