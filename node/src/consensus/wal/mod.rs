@@ -27,7 +27,7 @@
 //! - A segment's header carries the hard state and the last snapshot marker, so an old segment
 //!   is needed for its entries only, and goes when a snapshot covers them.
 //! - The log is cut only behind a durable snapshot marker, whatever the caller asks for.
-//! - Only a torn tail (see [`tail`]) is repaired, and a copy of it is kept. Anything else that
+//! - Only a torn tail (see `tail.rs`) is repaired, and a copy of it is kept. Anything else that
 //!   is odd is an error that names file and offset, and no file is changed: a log shortened in
 //!   silence would make a voter forget what it acknowledged.
 //! - After an error of a write or a sync, every later call fails: what the kernel did with the

@@ -67,14 +67,17 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     recover::list(dir).unwrap().into_iter().map(|(_, path)| path).collect()
 }
 
-/// Copies the segments, newest first: a segment that goes meanwhile is older than all that
-/// have been copied, so the copy has no hole.
+/// Copies the segments as they stand at one moment, although old ones may be put away meanwhile:
+/// newest first, until one is gone. A segment that still has its name after it was copied had
+/// not been filled with zeros.
 fn copy_segments(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for path in segments(from).into_iter().rev() {
-        match std::fs::copy(&path, to.join(path.file_name().unwrap())) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+        let copy = to.join(path.file_name().unwrap());
+        match std::fs::copy(&path, &copy) {
+            Ok(_) if path.exists() => {}
+            Ok(_) => return std::fs::remove_file(copy).unwrap(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => panic!("{error}"),
         }
     }
