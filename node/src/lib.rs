@@ -6,8 +6,24 @@
 //! replicated state) → `storage` (files). The pure modules know no clock, socket, thread or
 //! random number; `ARCHITECTURE.md` says why, and a test checks it.
 
+pub mod api;
+mod applier;
+mod bootstrap;
+pub mod cluster;
+pub mod config;
 pub mod consensus;
+mod disaster;
 pub mod kv;
 pub mod lease;
+pub mod machine;
+mod member;
+mod metrics;
+mod server;
+mod snapshots;
 pub mod storage;
+mod tasks;
 pub mod watch;
+
+pub use bootstrap::Error;
+pub use config::Config;
+pub use server::Server;

@@ -31,6 +31,7 @@ mod index;
 mod interval;
 mod range;
 mod recent;
+pub mod service;
 mod stream;
 #[cfg(test)]
 mod tests;

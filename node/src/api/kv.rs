@@ -1,0 +1,156 @@
+//! The KV service.
+
+use proto::command::command::Kind;
+use proto::etcdserverpb::kv_server::Kv;
+use proto::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
+    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::status::to_status;
+use super::{Service, unexpected};
+use crate::kv::{self, check};
+use crate::machine::Reply;
+use crate::metrics::Metrics;
+
+impl Service {
+    /// Reads the state as it is here. What needs old values may wait for a disk and is done
+    /// on a thread of its own.
+    async fn read_state<R: Send + 'static>(
+        &self,
+        old: bool,
+        read: impl FnOnce(&Self) -> Result<R, Status> + Send + 'static,
+    ) -> Result<R, Status> {
+        if !old {
+            return read(self);
+        }
+        let service = self.clone();
+        let done = tokio::task::spawn_blocking(move || read(&service)).await;
+        done.map_err(|_| to_status(crate::consensus::handle::ConsensusError::Stopped))?
+    }
+
+    fn corrupt(&self) -> Result<(), Status> {
+        let state = self.member.state.read();
+        if state.alarms.any(proto::etcdserverpb::AlarmType::Corrupt) {
+            return Err(to_status(crate::machine::ApplyError::Corrupt));
+        }
+        Ok(())
+    }
+
+    async fn read_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        if !check::is_serializable(&request) {
+            self.linearize().await?;
+        }
+        let (mut response, revision) = self
+            .read_state(true, move |service| {
+                let state = service.member.state.read();
+                let response = kv::read_txn(&state.kv, &service.member.store, &request)
+                    .map_err(to_status)?;
+                Ok((response.unwrap_or_default(), state.kv.revision()))
+            })
+            .await?;
+        response.header = Some(self.header_at(revision));
+        Ok(response)
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Service {
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<RangeResponse>, Status> {
+        let request = request.into_inner();
+        check::range(&request).map_err(to_status)?;
+        if self.is_learner() && !request.serializable {
+            return Err(super::status::not_for_learner());
+        }
+        self.corrupt()?;
+        Metrics::count(&self.member.metrics.ranges);
+        if !request.serializable {
+            self.linearize().await?;
+        }
+        let (mut response, revision) = self
+            .read_state(request.revision > 0, move |service| {
+                let state = service.member.state.read();
+                let response =
+                    state.kv.range(&request, &service.member.store).map_err(to_status)?;
+                Ok((response, state.kv.revision()))
+            })
+            .await?;
+        response.header = Some(self.header_at(revision));
+        Ok(Response::new(response))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let request = request.into_inner();
+        self.refuse_learner()?;
+        check::put(&request).map_err(to_status)?;
+        Metrics::count(&self.member.metrics.puts);
+        self.make_room(check::quota_cost_put(&request)).await?;
+        match self.propose(Kind::Put(request)).await? {
+            (Reply::Put(mut response), revision) => {
+                response.header = Some(self.header_at(revision));
+                Ok(Response::new(response))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let request = request.into_inner();
+        self.refuse_learner()?;
+        check::delete_range(&request).map_err(to_status)?;
+        Metrics::count(&self.member.metrics.deletes);
+        match self.propose(Kind::DeleteRange(request)).await? {
+            (Reply::DeleteRange(mut response), revision) => {
+                response.header = Some(self.header_at(revision));
+                Ok(Response::new(response))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let request = request.into_inner();
+        self.refuse_learner()?;
+        check::txn(&request, self.member.config.limits.max_txn_ops).map_err(to_status)?;
+        Metrics::count(&self.member.metrics.txns);
+        if check::is_read_only(&request) {
+            self.corrupt()?;
+            return Ok(Response::new(self.read_txn(request).await?));
+        }
+        self.make_room(check::quota_cost_txn(&request)).await?;
+        match self.propose(Kind::Txn(request)).await? {
+            (Reply::Txn(mut response), revision) => {
+                response.header = Some(self.header_at(revision));
+                Ok(Response::new(response))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    async fn compact(
+        &self,
+        request: Request<CompactionRequest>,
+    ) -> Result<Response<CompactionResponse>, Status> {
+        let request = request.into_inner();
+        self.refuse_learner()?;
+        let physical = request.physical.then_some(request.revision);
+        let (reply, revision) = self.propose(Kind::Compaction(request)).await?;
+        let Reply::Compaction(mut response) = reply else { return Err(unexpected(&reply)) };
+        if let Some(compacted) = physical {
+            let store = self.member.store.clone();
+            let wait = tokio::task::spawn_blocking(move || store.wait_compacted(compacted));
+            if let Ok(Err(error)) = wait.await {
+                return Err(Status::unknown(error.to_string()));
+            }
+        }
+        response.header = Some(self.header_at(revision));
+        Ok(Response::new(response))
+    }
+}

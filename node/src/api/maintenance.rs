@@ -1,0 +1,235 @@
+//! The Maintenance service.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use proto::command::command::Kind;
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::maintenance_server::Maintenance;
+use proto::etcdserverpb::{
+    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
+    HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
+    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::hash::{HashError, Hashed, hash_kv};
+use super::status::{self, to_status};
+use super::{Service, unexpected};
+use crate::machine::Reply;
+use crate::snapshots;
+
+/// etcd's chunk, which its clients know.
+const CHUNK_BYTES: usize = 32 << 10;
+/// `etcdctl snapshot save` wants whole disk sectors.
+const SECTOR_BYTES: u64 = 512;
+/// Format of the stored state, as etcd names it.
+const STORAGE_VERSION: &str = "3.6.0";
+
+impl Service {
+    async fn hash(&self, revision: i64) -> Result<Hashed, Status> {
+        let member = self.member.clone();
+        let hashed = tokio::task::spawn_blocking(move || hash_kv(&member, revision)).await;
+        let stopped = |_| to_status(crate::consensus::handle::ConsensusError::Stopped);
+        match hashed.map_err(stopped)? {
+            Ok(hashed) => Ok(hashed),
+            Err(HashError::Revision(error)) => Err(to_status(error)),
+            Err(HashError::Store(error)) => Err(Status::data_loss(error.to_string())),
+        }
+    }
+
+    /// What is wrong, in etcd's words.
+    pub fn status_errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        if self.handle.leadership().leader == 0 {
+            errors.push("etcdserver: no leader".to_owned());
+        }
+        for alarm in self.member.state.read().alarms.list(AlarmType::None) {
+            // The text of Go's printed protobuf message, with its trailing blank.
+            errors.push(format!(
+                "memberID:{} alarm:{} ",
+                alarm.member_id,
+                alarm.alarm().as_str_name()
+            ));
+        }
+        errors
+    }
+}
+
+#[tonic::async_trait]
+impl Maintenance for Service {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        self.refuse_learner()?;
+        let request = request.into_inner();
+        let (reply, revision) = if request.action() == AlarmAction::Get {
+            // Through consensus like etcd's, so that it is not an old answer.
+            self.linearize().await?;
+            let state = self.member.state.read();
+            let alarms = state.alarms.list(request.alarm());
+            (Reply::Alarm(AlarmResponse { header: None, alarms }), state.kv.revision())
+        } else {
+            self.propose(Kind::Alarm(request)).await?
+        };
+        match reply {
+            Reply::Alarm(mut response) => {
+                response.header = Some(self.header_at(revision));
+                Ok(Response::new(response))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let leadership = self.handle.leadership();
+        let progress = self.handle.progress();
+        let member = &self.member;
+        Ok(Response::new(StatusResponse {
+            header: Some(self.header()),
+            version: member.config.version.clone(),
+            db_size: member.db_size().cast_signed(),
+            leader: leadership.leader,
+            raft_index: progress.commit.load(Ordering::Relaxed).max(self.handle.applied()),
+            raft_term: leadership.term,
+            raft_applied_index: self.handle.applied(),
+            errors: self.status_errors(),
+            db_size_in_use: member.db_size_in_use().cast_signed(),
+            is_learner: self.is_learner(),
+            storage_version: STORAGE_VERSION.to_owned(),
+            db_size_quota: member.config.limits.quota_bytes.unwrap_or(0).cast_signed(),
+            downgrade_info: Some(Default::default()),
+        }))
+    }
+
+    async fn defragment(
+        &self,
+        _request: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        let member = self.member.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            member.store.defragment()?;
+            member.defragmented();
+            Ok::<_, crate::storage::store::StoreError>(())
+        });
+        match done.await {
+            Ok(Ok(())) => Ok(Response::new(DefragmentResponse { header: None })),
+            Ok(Err(error)) => Err(Status::unknown(error.to_string())),
+            Err(_) => Err(to_status(crate::consensus::handle::ConsensusError::Stopped)),
+        }
+    }
+
+    async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let hashed = Service::hash(self, 0).await?;
+        let header = Some(self.header_at(hashed.current_revision));
+        Ok(Response::new(HashResponse { header, hash: hashed.hash }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        let hashed = Service::hash(self, request.into_inner().revision).await?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(self.header_at(hashed.current_revision)),
+            hash: hashed.hash,
+            compact_revision: hashed.compact_revision,
+            hash_revision: hashed.revision,
+        }))
+    }
+
+    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+
+    async fn snapshot(
+        &self,
+        _request: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let (chunks, stream) = mpsc::channel(4);
+        let member = self.member.clone();
+        tokio::spawn(async move {
+            if let Err(status) = stream_snapshot(member, &chunks).await {
+                let _ = chunks.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn move_leader(
+        &self,
+        request: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        let target = request.into_inner().target_id;
+        if !self.handle.leadership().is_leader {
+            return Err(status::not_leader());
+        }
+        let voter = {
+            let state = self.member.state.read();
+            state.members.get(target).is_some_and(|member| !member.is_learner)
+        };
+        if !voter {
+            return Err(status::bad_transferee());
+        }
+        if target != self.member.id() {
+            self.handle.transfer(target).await.map_err(to_status)?;
+        }
+        Ok(Response::new(MoveLeaderResponse { header: None }))
+    }
+}
+
+type Chunks = mpsc::Sender<Result<SnapshotResponse, Status>>;
+
+/// Makes a snapshot in a file of its own and sends it, filled up to whole sectors, with the
+/// SHA-256 of all of that behind it.
+async fn stream_snapshot(
+    member: Arc<crate::member::Member>,
+    chunks: &Chunks,
+) -> Result<(), Status> {
+    let failed = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
+    let made = tokio::task::spawn_blocking(move || snapshots::begin(&member).write_apart()).await;
+    let file = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let size = file.size();
+    let total = size.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
+    let mut source = tokio::fs::File::open(file.path()).await.map_err(|error| failed(&error))?;
+    let mut hash = Sha256::new();
+    let mut sent = 0;
+    while sent < total {
+        let want = CHUNK_BYTES.min(usize::try_from(total - sent).unwrap_or(CHUNK_BYTES));
+        let mut data = vec![0; want];
+        let mut filled = 0;
+        while filled < want {
+            let read = source.read(&mut data[filled..]).await.map_err(|error| failed(&error))?;
+            if read == 0 {
+                break; // the rest of the last sector stays zero
+            }
+            filled += read;
+        }
+        hash.update(&data);
+        sent += want as u64;
+        let chunk = SnapshotResponse {
+            header: None,
+            remaining_bytes: total - sent,
+            blob: Bytes::from(data),
+            version: STORAGE_VERSION.to_owned(),
+        };
+        if chunks.send(Ok(chunk)).await.is_err() {
+            return Ok(()); // the client has gone
+        }
+    }
+    let sum = SnapshotResponse {
+        header: None,
+        remaining_bytes: 0,
+        blob: Bytes::copy_from_slice(&hash.finalize()),
+        version: STORAGE_VERSION.to_owned(),
+    };
+    let _ = chunks.send(Ok(sum)).await;
+    Ok(())
+}

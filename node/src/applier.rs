@@ -1,0 +1,315 @@
+//! The applier: one thread that applies committed entries, in order.
+//!
+//! It takes all entries that wait, applies them under one lock of the state, hands the
+//! effects to the store as one batch, and only then tells watchers, clients and raft. What a
+//! client is told has been decided by [`machine::apply`] alone; this thread adds durability
+//! off the path (the store may lag) and delivery.
+//!
+//! It also makes and installs snapshots, because both need the state to stand still for a
+//! moment: making one takes only the small tables here and leaves the records to a thread of
+//! its own, which reads them from the store at the fixed revision.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use prost::Message as _;
+use proto::command::{Command, MemberChange, member_change};
+use raft::eraftpb::{ConfChange, ConfState, Entry, SnapshotMetadata};
+use tokio::sync::watch;
+
+use crate::consensus::core::{entry_bytes, entry_origin, is_change};
+use crate::consensus::drive::{ApplyJob, Input, LogJob};
+use crate::consensus::handle::{Outcome, Replies};
+use crate::kv::Change;
+use crate::machine::{self, ApplyError, LeaseEvent, Position, Reply, side::SideChange};
+use crate::member::Member;
+use crate::snapshots;
+use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
+
+/// Bytes of entries applied under one lock of the state.
+const ROUND_BYTES: usize = 1 << 20;
+/// Longer than this for one round is worth a line in the log (etcd's default).
+const SLOW_APPLY: Duration = Duration::from_millis(100);
+
+/// The thread's belongings.
+pub struct Applier {
+    pub member: Arc<Member>,
+    pub jobs: Receiver<ApplyJob>,
+    pub inbox: Sender<Input>,
+    pub log: Sender<LogJob>,
+    pub replies: Replies,
+    pub applied: watch::Sender<u64>,
+    pub building: Arc<AtomicBool>,
+}
+
+/// Effects of one round, gathered.
+#[derive(Default)]
+struct Round {
+    changes: Vec<Vec<Change>>,
+    side: Vec<SideChange>,
+    compaction: Option<Compaction>,
+    leases: Vec<LeaseEvent>,
+    outcomes: Vec<(u64, Outcome)>,
+}
+
+impl Applier {
+    /// Runs until told to stop. An error of the store ends the process: the state in memory
+    /// would run away from the one on disk.
+    pub fn run(self) {
+        let mut held = None;
+        loop {
+            let job = match held.take() {
+                Some(job) => job,
+                None => match self.jobs.recv() {
+                    Ok(job) => job,
+                    Err(_) => return,
+                },
+            };
+            match job {
+                ApplyJob::Entries(mut entries) => {
+                    held = self.gather(&mut entries);
+                    self.entries(entries);
+                }
+                ApplyJob::Install(meta) => self.install(&meta),
+                ApplyJob::Snapshot => self.snapshot(),
+                ApplyJob::Stop => return,
+            }
+            if let Some(why) = self.member.store.is_failed() {
+                fatal(&format!("the applied state cannot be written: {why}"));
+            }
+        }
+    }
+
+    /// Takes further entries that wait already; gives back a job of another kind.
+    fn gather(&self, entries: &mut Vec<Entry>) -> Option<ApplyJob> {
+        let mut bytes: usize = entries.iter().map(entry_bytes).sum();
+        while bytes < ROUND_BYTES {
+            match self.jobs.try_recv().ok()? {
+                ApplyJob::Entries(more) => {
+                    bytes += more.iter().map(entry_bytes).sum::<usize>();
+                    entries.extend(more);
+                }
+                other => return Some(other),
+            }
+        }
+        None
+    }
+
+    fn entries(&self, entries: Vec<Entry>) {
+        let begin = Instant::now();
+        let count = entries.len();
+        let mut rest = entries.into_iter().peekable();
+        while rest.peek().is_some() {
+            let mut commands = Vec::new();
+            while let Some(entry) = rest.next_if(|entry| !is_change(entry)) {
+                commands.push(entry);
+            }
+            if !commands.is_empty() {
+                self.commands(commands);
+            }
+            if let Some(entry) = rest.next() {
+                self.change(&entry);
+            }
+        }
+        let took = begin.elapsed();
+        if took > SLOW_APPLY {
+            machine_slow(&self.member, took, count);
+        }
+    }
+
+    /// Applies commands and tells everybody.
+    fn commands(&self, entries: Vec<Entry>) {
+        let mut round = Round::default();
+        let position = {
+            let mut state = self.member.state.write();
+            for entry in entries {
+                state.applied.index = entry.index;
+                state.applied.term = entry.term;
+                self.command(&mut state, entry, &mut round);
+            }
+            state.applied.clone()
+        };
+        self.finish(round, &position);
+    }
+
+    fn command(&self, state: &mut machine::State, mut entry: Entry, round: &mut Round) {
+        if entry.data.is_empty() {
+            return; // a new leader's first entry
+        }
+        let (origin, id) = entry_origin(&entry);
+        let applied = match Command::decode(std::mem::take(&mut entry.data)) {
+            Ok(command) => machine::apply(state, &self.member.store, command),
+            Err(_) => return self.reply(round, origin, id, Err(ApplyError::Unknown), state),
+        };
+        round.changes.extend(applied.changes);
+        round.side.extend(applied.side);
+        round.leases.extend(applied.leases);
+        if let Some(revision) = applied.compacted {
+            let keep = state.kv.keep_at(revision);
+            round.compaction = Some(Compaction { revision, keep });
+        }
+        self.reply(round, origin, id, applied.reply, state);
+    }
+
+    fn reply(
+        &self,
+        round: &mut Round,
+        origin: u64,
+        id: u64,
+        reply: Result<Reply, ApplyError>,
+        state: &machine::State,
+    ) {
+        if origin == self.member.id() {
+            round.outcomes.push((id, Outcome { reply, revision: state.kv.revision() }));
+        }
+    }
+
+    /// A change of membership: possible or not, raft must hear of it before anything after
+    /// it is applied, and the configuration it answers with goes to disk with this entry.
+    fn change(&self, entry: &Entry) {
+        let mut round = Round::default();
+        let (origin, id) = entry_origin(entry);
+        let change = decode_change(entry);
+        let mut position = self.member.state.read().applied.clone();
+        position.index = entry.index;
+        position.term = entry.term;
+        let outcome = {
+            let mut state = self.member.state.write();
+            state.applied = position.clone();
+            match &change {
+                Some((_, change)) => machine::change_members(&mut state, change),
+                None => Err(crate::cluster::ClusterError::NotFound),
+            }
+        };
+        let accepted = outcome.is_ok();
+        let reply = match outcome {
+            Ok(rows) => {
+                round.side = rows;
+                Ok(Reply::Done)
+            }
+            Err(error) => Err(error.into()),
+        };
+        let for_raft = change.as_ref().filter(|_| accepted).map(|(conf, _)| conf.clone());
+        if let Some(conf_state) = self.tell_raft(for_raft) {
+            position.voters = conf_state.get_voters().to_vec();
+            position.learners = conf_state.get_learners().to_vec();
+            self.member.state.write().applied = position.clone();
+        }
+        {
+            let state = self.member.state.read();
+            self.reply(&mut round, origin, id, reply, &state);
+        }
+        self.finish(round, &position);
+        self.member.members_changed();
+        if let Some((_, change)) = change.filter(|_| accepted) {
+            tracing::info!(
+                member = %format!("{:x}", change.member_id),
+                change = change.kind().as_str_name(),
+                "the membership changed"
+            );
+            if change.kind() == member_change::Kind::Remove && change.member_id == self.member.id()
+            {
+                self.member.removed();
+            }
+        }
+    }
+
+    fn tell_raft(&self, change: Option<ConfChange>) -> Option<ConfState> {
+        let (done, conf_state) = crossbeam_channel::bounded(1);
+        self.inbox.send(Input::Change { change, done }).ok()?;
+        conf_state.recv().ok().flatten()
+    }
+
+    fn finish(&self, round: Round, position: &Position) {
+        if let Some(compaction) = &round.compaction {
+            // Before any of it goes, whoever still needs it must hear.
+            self.member.watchers.compacted(compaction.revision);
+        }
+        let batch = Batch {
+            mark: self.mark(position),
+            records: round.changes.iter().flatten().map(|change| change.record.clone()).collect(),
+            side: round.side.into_iter().map(side_write).collect(),
+            compaction: round.compaction,
+        };
+        if let Err(error) = self.member.store.enqueue(batch) {
+            fatal(&error.to_string());
+        }
+        self.member.publish(&round.changes, &round.leases);
+        self.applied.send_replace(position.index);
+        for (id, outcome) in round.outcomes {
+            self.replies.send(id, outcome);
+        }
+        let _ = self.inbox.send(Input::Applied(position.index));
+    }
+
+    fn mark(&self, position: &Position) -> AppliedMark {
+        let state = self.member.state.read();
+        snapshots::mark(position, state.kv.revision(), state.kv.compacted())
+    }
+
+    fn install(&self, meta: &SnapshotMetadata) {
+        tracing::info!(index = meta.index, term = meta.term, "installing a snapshot");
+        let state = match snapshots::load(&self.member, meta.index, meta.term) {
+            Ok(state) => state,
+            Err(error) => fatal(&format!("a received snapshot cannot be installed: {error}")),
+        };
+        let position = state.applied.clone();
+        let (revision, compacted) = (state.kv.revision(), state.kv.compacted());
+        *self.member.state.write() = state;
+        self.member.restored(revision, compacted);
+        self.applied.send_replace(position.index);
+        let _ = self.inbox.send(Input::Applied(position.index));
+        // The file and its marker let the log behind it go.
+        let done = LogJob::Snapshot { meta: meta.clone(), release: meta.index, size: 0 };
+        let _ = self.log.send(done);
+    }
+
+    fn snapshot(&self) {
+        if self.building.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let job = snapshots::begin(&self.member);
+        let (inbox, log, building) = (self.inbox.clone(), self.log.clone(), self.building.clone());
+        let spawned = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            match job.write() {
+                Ok((meta, size)) => {
+                    let release = meta.index;
+                    let _ = log.send(LogJob::Snapshot { meta: meta.clone(), release, size });
+                    let _ = inbox.send(Input::SnapshotBuilt(meta));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "making a snapshot failed");
+                    let _ = inbox.send(Input::SnapshotFailed);
+                }
+            }
+            building.store(false, Ordering::Release);
+        });
+        if let Err(error) = spawned {
+            fatal(&format!("cannot start a thread: {error}"));
+        }
+    }
+}
+
+fn side_write(change: SideChange) -> SideWrite {
+    SideWrite { table: change.table, key: change.key, value: change.value }
+}
+
+fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)> {
+    let mut conf = ConfChange::default();
+    protobuf::Message::merge_from_bytes(&mut conf, &entry.data).ok()?;
+    let change = MemberChange::decode(conf.context.clone()).ok()?;
+    Some((conf, change))
+}
+
+fn machine_slow(member: &Member, took: Duration, entries: usize) {
+    crate::metrics::Metrics::count(&member.metrics.slow_applies);
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::warn!(took_ms, entries, "apply request took too long");
+}
+
+fn fatal(why: &str) -> ! {
+    tracing::error!(error = why, "the member cannot go on");
+    std::process::exit(1)
+}

@@ -1,0 +1,90 @@
+//! What a member is started with, checked and typed. Reading flags is the caller's work.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that is decided before a member starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: String,
+    pub data_dir: PathBuf,
+    /// Where the write-ahead log goes, if not into the data directory.
+    pub wal_dir: Option<PathBuf>,
+    pub listen: Listen,
+    pub bootstrap: Bootstrap,
+    pub timing: Timing,
+    pub limits: Limits,
+    pub auto_compaction: AutoCompaction,
+    /// Judge membership changes by their effect on the quorum.
+    pub strict_reconfig: bool,
+    pub pre_vote: bool,
+    /// Skip every fsync: for tests and throw-away clusters.
+    pub unsafe_no_fsync: bool,
+    /// What `/version` and Status say.
+    pub version: String,
+}
+
+/// Addresses to bind, and URLs to tell others.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// `host:port` each.
+    pub client: Vec<String>,
+    pub peer: Vec<String>,
+    pub advertise_client: Vec<String>,
+    pub advertise_peer: Vec<String>,
+}
+
+/// How a member without data finds its cluster.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Founding members: name and peer URLs.
+    pub cluster: Vec<(String, Vec<String>)>,
+    pub token: String,
+    /// Join a cluster that runs, rather than found one.
+    pub existing: bool,
+    /// Make a one-member cluster of the data that is here.
+    pub force_new_cluster: bool,
+}
+
+/// The clocks of consensus.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub heartbeat: Duration,
+    pub election: Duration,
+}
+
+/// Sizes that a member holds to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Applied entries kept in memory before the log is compacted.
+    pub snapshot_count: u64,
+    /// Entries kept for followers that lag.
+    pub catch_up_entries: u64,
+    /// Bytes of the applied state; `None` is no limit.
+    pub quota_bytes: Option<u64>,
+    pub max_request_bytes: usize,
+    pub max_txn_ops: usize,
+}
+
+/// When old revisions are compacted without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoCompaction {
+    Off,
+    /// Keep the revisions of this last while.
+    Periodic(Duration),
+    /// Keep this many revisions.
+    Revisions(i64),
+}
+
+impl Timing {
+    /// The limit for a request that goes through consensus (etcd: 5 s and two elections).
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election
+    }
+
+    /// Heartbeats in an election timeout.
+    pub fn election_ticks(&self) -> usize {
+        let ticks = self.election.as_millis() / self.heartbeat.as_millis().max(1);
+        usize::try_from(ticks).unwrap_or(usize::MAX).max(2)
+    }
+}

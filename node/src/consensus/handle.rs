@@ -1,0 +1,323 @@
+//! Consensus as the rest of the member uses it: propose, read, wait.
+//!
+//! A proposal's reply comes from *this* member's state machine when it applies the entry,
+//! whoever the leader is; so a client that was answered finds its write at the member it
+//! asked. Reads of many clients share one question to the leader.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::core::FollowerProgress;
+use super::drive::{Input, Leadership, Progress};
+use super::pending::Proposal;
+use crate::machine::{ApplyError, Reply};
+
+/// What came of a proposal.
+#[derive(Debug)]
+pub struct Outcome {
+    pub reply: Result<Reply, ApplyError>,
+    /// The store's revision after it was applied.
+    pub revision: i64,
+}
+
+/// Why a request got no answer from the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsensusError {
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// Like [`ConsensusError::Timeout`], while or just after there was no leader.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFailure,
+    #[error("etcdserver: server stopped")]
+    Stopped,
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+}
+
+/// Committed entries that may wait to be applied before new requests are refused.
+const APPLY_LAG_MAX: u64 = 5000;
+/// Proposals of this member under way at one time; more are refused.
+const PROPOSALS_MAX: usize = 20_000;
+
+type Slots = Mutex<HashMap<u64, oneshot::Sender<Outcome>>>;
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Shared>,
+}
+
+struct Shared {
+    inbox: Sender<Input>,
+    slots: Arc<Slots>,
+    next_id: AtomicU64,
+    timeout: Duration,
+    leadership: watch::Receiver<Leadership>,
+    applied: watch::Receiver<u64>,
+    progress: Arc<Progress>,
+    reads: mpsc::UnboundedSender<oneshot::Sender<u64>>,
+}
+
+/// The applier's side of the slots.
+#[derive(Clone)]
+pub struct Replies(Arc<Slots>);
+
+impl Replies {
+    /// Answers whoever waits for proposal `id`.
+    pub fn send(&self, id: u64, outcome: Outcome) {
+        if let Some(waiting) = self.0.lock().remove(&id) {
+            let _ = waiting.send(outcome);
+        }
+    }
+
+    /// Whether anybody waits at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+/// What a handle is made of.
+pub struct Parts {
+    pub inbox: Sender<Input>,
+    pub timeout: Duration,
+    pub leadership: watch::Receiver<Leadership>,
+    pub applied: watch::Receiver<u64>,
+    pub progress: Arc<Progress>,
+    /// Answers to [`Input::Read`].
+    pub answers: mpsc::UnboundedReceiver<(u64, Option<u64>)>,
+}
+
+/// Takes a slot out again when its request is dropped.
+struct SlotGuard<'a>(&'a Slots, u64);
+
+impl Drop for SlotGuard<'_> {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
+impl Handle {
+    /// A handle, and the side of it that the applier answers to. Must be called on the
+    /// clients' runtime, where reads are gathered.
+    pub fn new(parts: Parts, first_id: u64) -> (Self, Replies) {
+        let slots = Arc::new(Slots::default());
+        let (reads, waiting) = mpsc::unbounded_channel();
+        let gate = ReadGate {
+            inbox: parts.inbox.clone(),
+            waiting,
+            answers: parts.answers,
+            leadership: parts.leadership.clone(),
+            next_id: 0,
+        };
+        tokio::spawn(gate.run());
+        let shared = Shared {
+            inbox: parts.inbox,
+            slots: slots.clone(),
+            next_id: AtomicU64::new(first_id),
+            timeout: parts.timeout,
+            leadership: parts.leadership,
+            applied: parts.applied,
+            progress: parts.progress,
+            reads,
+        };
+        (Self { inner: Arc::new(shared) }, Replies(slots))
+    }
+
+    /// Proposes an encoded command and waits until this member has applied it.
+    pub async fn propose(&self, data: Bytes) -> Result<Outcome, ConsensusError> {
+        self.admit()?;
+        self.submit(data, false, None).await
+    }
+
+    /// Proposes a change of membership.
+    pub async fn change_members(&self, data: Bytes) -> Result<Outcome, ConsensusError> {
+        self.submit(data, true, None).await
+    }
+
+    /// Proposes what only the leader of `term` may propose (the expiry of leases): in any
+    /// other term it is dropped.
+    pub async fn propose_in_term(&self, data: Bytes, term: u64) -> Result<Outcome, ConsensusError> {
+        self.submit(data, false, Some(term)).await
+    }
+
+    fn admit(&self) -> Result<(), ConsensusError> {
+        let shared = &self.inner;
+        let commit = shared.progress.commit.load(Ordering::Relaxed);
+        let lag = commit.saturating_sub(*shared.applied.borrow());
+        if lag > APPLY_LAG_MAX || shared.slots.lock().len() >= PROPOSALS_MAX {
+            return Err(ConsensusError::TooManyRequests);
+        }
+        Ok(())
+    }
+
+    async fn submit(
+        &self,
+        data: Bytes,
+        member_change: bool,
+        term: Option<u64>,
+    ) -> Result<Outcome, ConsensusError> {
+        let shared = &self.inner;
+        let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (reply, outcome) = oneshot::channel();
+        shared.slots.lock().insert(id, reply);
+        let _guard = SlotGuard(&shared.slots, id);
+        let proposal = Proposal { id, data, member_change };
+        let input = match term {
+            Some(term) => Input::ProposeInTerm { term, proposal },
+            None => Input::Propose(proposal),
+        };
+        shared.inbox.send(input).map_err(|_| ConsensusError::Stopped)?;
+        match tokio::time::timeout(shared.timeout, outcome).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) => Err(ConsensusError::Stopped),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    fn timed_out(&self) -> ConsensusError {
+        ConsensusError::Timeout
+    }
+
+    /// Waits until a read of this member's state is linearizable: leadership has been
+    /// confirmed since the call, and everything committed before is applied here.
+    pub async fn linearize(&self) -> Result<(), ConsensusError> {
+        let shared = &self.inner;
+        let (reply, index) = oneshot::channel();
+        shared.reads.send(reply).map_err(|_| ConsensusError::Stopped)?;
+        let wait = async {
+            let index = index.await.map_err(|_| ConsensusError::Stopped)?;
+            self.wait_applied(index).await
+        };
+        match tokio::time::timeout(shared.timeout, wait).await {
+            Ok(done) => done,
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// Waits until `index` is applied here.
+    pub async fn wait_applied(&self, index: u64) -> Result<(), ConsensusError> {
+        if *self.inner.applied.borrow() >= index {
+            return Ok(());
+        }
+        let mut applied = self.inner.applied.clone();
+        applied.wait_for(|at| *at >= index).await.map_err(|_| ConsensusError::Stopped)?;
+        Ok(())
+    }
+
+    /// Who leads, now.
+    pub fn leadership(&self) -> Leadership {
+        *self.inner.leadership.borrow()
+    }
+
+    /// Changes of leadership as they come.
+    pub fn watch_leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Applied index.
+    pub fn applied(&self) -> u64 {
+        *self.inner.applied.borrow()
+    }
+
+    /// The applied index as it moves.
+    pub fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.inner.applied.clone()
+    }
+
+    /// Counters that the consensus thread keeps.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    /// The limit for requests that go through consensus.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// Asks the leader (this member) how far everybody is.
+    pub async fn inspect(&self) -> Vec<FollowerProgress> {
+        let (reply, progress) = oneshot::channel();
+        if self.inner.inbox.send(Input::Inspect(reply)).is_err() {
+            return Vec::new();
+        }
+        progress.await.unwrap_or_default()
+    }
+
+    /// Asks raft to hand leadership to `target`, and waits until it leads.
+    pub async fn transfer(&self, target: u64) -> Result<(), ConsensusError> {
+        let mut leadership = self.inner.leadership.clone();
+        let _ = self.inner.inbox.send(Input::Transfer(target));
+        let moved = leadership.wait_for(|now| now.leader == target);
+        match tokio::time::timeout(self.inner.timeout, moved).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ConsensusError::Stopped),
+            Err(_) => Err(ConsensusError::TimeoutLeaderFailure),
+        }
+    }
+}
+
+/// Gathers the reads of many clients into one question at a time.
+struct ReadGate {
+    inbox: Sender<Input>,
+    waiting: mpsc::UnboundedReceiver<oneshot::Sender<u64>>,
+    answers: mpsc::UnboundedReceiver<(u64, Option<u64>)>,
+    leadership: watch::Receiver<Leadership>,
+    next_id: u64,
+}
+
+/// A question may be lost on its way; etcd asks again after the same time.
+const READ_RETRY: Duration = Duration::from_millis(500);
+/// Pause after a refusal, when there is no leader to ask.
+const READ_PAUSE: Duration = Duration::from_millis(20);
+
+impl ReadGate {
+    async fn run(mut self) {
+        let mut round = Vec::new();
+        while self.waiting.recv_many(&mut round, usize::MAX).await > 0 {
+            while !round.is_empty() {
+                if let Some(index) = self.ask().await {
+                    for waiting in round.drain(..) {
+                        let _ = waiting.send(index);
+                    }
+                }
+                round.retain(|waiting| !waiting.is_closed());
+            }
+        }
+    }
+
+    /// One question; `None` when it must be asked again.
+    async fn ask(&mut self) -> Option<u64> {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.inbox.send(Input::Read(id)).ok()?;
+        let answer = async {
+            loop {
+                match self.answers.recv().await {
+                    Some((answered, index)) if answered == id => return index,
+                    Some(_) => {}
+                    // The consensus thread is gone; whoever waits runs into its time limit.
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        match tokio::time::timeout(READ_RETRY, answer).await {
+            Ok(Some(index)) => Some(index),
+            Ok(None) => {
+                let _ = tokio::time::timeout(READ_PAUSE, self.leadership.changed()).await;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The write-ahead log's thread: one write and one fdatasync for all that waits.
+//!
+//! While a sync runs, the next records gather in the queue; the next sync covers them all.
+//! That is the whole of group commit: no timer, so a lone write never waits for company.
+//!
+//! A message that promises something leaves here, right after the sync that made it true.
+//! An error of the log ends the process: what the kernel did with the pages is unknown.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use raft::eraftpb::SnapshotMetadata;
+
+use super::core::Persist;
+use super::drive::{ApplyJob, Input, LogJob};
+use super::transport::Transport;
+use super::wal::{SnapshotMarker, Wal, WalError};
+use crate::metrics::Histogram;
+
+/// The log's thread.
+pub struct LogThread {
+    pub wal: Wal,
+    pub jobs: Receiver<LogJob>,
+    pub inbox: Sender<Input>,
+    pub applier: Sender<ApplyJob>,
+    pub transport: Arc<Transport>,
+    pub fsync: Arc<Histogram>,
+    /// Bytes of log after which a snapshot is made, so that the log can be cut. Grows with
+    /// the snapshot, so that making snapshots costs no more than writing the log.
+    pub snapshot_bytes: u64,
+    pub snapshot_asked: bool,
+}
+
+/// Below this much log a snapshot is not worth its while.
+pub const SNAPSHOT_BYTES_MIN: u64 = 128 << 20;
+/// Jobs covered by one sync at most.
+const BATCH_MAX: usize = 1024;
+
+impl LogThread {
+    /// Runs until told to stop; an error ends the process.
+    pub fn run(mut self) {
+        if let Err(error) = self.work() {
+            tracing::error!(%error, "the write-ahead log failed, the member cannot go on");
+            std::process::exit(1);
+        }
+    }
+
+    fn work(&mut self) -> Result<(), WalError> {
+        let mut batch = Vec::new();
+        loop {
+            let Ok(first) = self.jobs.recv() else { return Ok(()) };
+            batch.push(first);
+            while batch.len() < BATCH_MAX {
+                let Ok(job) = self.jobs.try_recv() else { break };
+                batch.push(job);
+            }
+            if !self.one_sync(&mut batch)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes a batch; false when it told us to stop.
+    fn one_sync(&mut self, batch: &mut Vec<LogJob>) -> Result<bool, WalError> {
+        let mut done = Vec::with_capacity(batch.len());
+        let mut release = None;
+        let mut running = true;
+        for job in batch.drain(..) {
+            match job {
+                LogJob::Persist(persist) => {
+                    self.append(&persist)?;
+                    done.push((persist.number, persist.after));
+                }
+                LogJob::Snapshot { meta, release: index, size } => {
+                    self.snapshot_bytes = size.max(SNAPSHOT_BYTES_MIN);
+                    // A newer snapshot may have been installed meanwhile.
+                    if meta.index >= self.newest_marker() {
+                        self.wal.mark_snapshot(&marker(&meta))?;
+                    }
+                    release = Some(index);
+                    self.snapshot_asked = false;
+                }
+                LogJob::Stop => running = false,
+            }
+        }
+        let begin = Instant::now();
+        self.wal.sync()?;
+        self.fsync.observe(begin.elapsed());
+        for (number, after) in done {
+            self.transport.send(after);
+            let _ = self.inbox.send(Input::Persisted(number));
+        }
+        if let Some(index) = release {
+            self.wal.release(index)?;
+        }
+        if !self.snapshot_asked && self.wal.bytes_since_snapshot() > self.snapshot_bytes {
+            self.snapshot_asked = true;
+            let _ = self.applier.send(ApplyJob::Snapshot);
+        }
+        Ok(running)
+    }
+
+    fn newest_marker(&self) -> u64 {
+        self.wal.snapshot_index()
+    }
+
+    fn append(&mut self, persist: &Persist) -> Result<(), WalError> {
+        if let Some(meta) = &persist.snapshot {
+            self.wal.mark_snapshot(&marker(meta))?;
+        }
+        self.wal.append(&persist.entries, persist.hard_state.as_ref())
+    }
+}
+
+fn marker(meta: &SnapshotMetadata) -> SnapshotMarker {
+    SnapshotMarker {
+        index: meta.index,
+        term: meta.term,
+        conf_state: meta.get_conf_state().clone(),
+    }
+}

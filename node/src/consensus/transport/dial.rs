@@ -1,0 +1,153 @@
+//! The sending side of a link: connect, greet, stream, and try again for ever.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proto::peer::peer_client::PeerClient;
+use proto::peer::{Batch, Frame};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use super::super::drive::Input;
+use super::{Expelled, LinkState, Transport};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between tries. Short: a member that comes back should be heard at once.
+const RETRY: Duration = Duration::from_millis(100);
+/// Frames put into one message.
+const BATCH_FRAMES: usize = 512;
+/// Batches written and not yet taken by the connection.
+const BATCHES_IN_FLIGHT: usize = 16;
+/// Larger than any batch: 512 frames of at most 1 MiB never come together, but one entry
+/// can be as large as a request.
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+const WINDOW_BYTES: u32 = 16 << 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// What a member is told when it has been removed; it ends then.
+pub const REMOVED_TEXT: &str = "the member has been permanently removed from the cluster";
+
+/// Opens a connection to the first of `urls` that answers.
+pub async fn connect(urls: &[String]) -> Result<Channel, String> {
+    let mut why = "it has no peer URL".to_owned();
+    for url in urls {
+        let endpoint = match Endpoint::from_shared(url.clone()) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                why = error.to_string();
+                continue;
+            }
+        };
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) => why = format!("{url}: {}", root_cause(&error)),
+        }
+    }
+    Err(why)
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A client of a peer's service with limits that fit our messages.
+pub fn client(channel: Channel) -> PeerClient<Channel> {
+    PeerClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Keeps a stream to `member` open and feeds it from `frames`.
+pub async fn run(
+    transport: Arc<Transport>,
+    member: u64,
+    urls: Vec<String>,
+    mut frames: mpsc::Receiver<Frame>,
+    state: Arc<LinkState>,
+) {
+    loop {
+        let why = match connect(&urls).await {
+            Ok(channel) => {
+                *state.connected_since.lock() = Some(Instant::now());
+                let why = stream(&transport, member, channel, &mut frames, &state).await;
+                *state.connected_since.lock() = None;
+                why
+            }
+            Err(why) => why,
+        };
+        complain(member, &state, why);
+        // What was queued for a lost connection is stale.
+        while frames.try_recv().is_ok() {}
+        let _ = transport.inbox.try_send(Input::Unreachable(member));
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn complain(member: u64, state: &LinkState, why: String) {
+    let mut last = state.complained.lock();
+    if last.as_ref() != Some(&why) {
+        tracing::warn!(peer = %format!("{member:x}"), error = %why, "lost the connection to a peer");
+        *last = Some(why);
+    }
+}
+
+/// Streams until the connection ends; says why it did.
+async fn stream(
+    transport: &Arc<Transport>,
+    member: u64,
+    channel: Channel,
+    frames: &mut mpsc::Receiver<Frame>,
+    state: &LinkState,
+) -> String {
+    let (batches, outgoing) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let hello = transport.identity.hello(member);
+    let _ = batches.send(Batch { hello: Some(hello), frames: Vec::new() }).await;
+    let mut client = client(channel);
+    let call = client.stream(ReceiverStream::new(outgoing));
+    tokio::pin!(call);
+    let mut greeted = false;
+    let mut buffer = Vec::new();
+    loop {
+        let room = batches.reserve();
+        tokio::select! {
+            ended = &mut call => {
+                return match ended {
+                    Ok(_) => "it closed the stream".to_owned(),
+                    Err(status) => refused(transport, status),
+                };
+            }
+            room = async {
+                let room = room.await;
+                let count = frames.recv_many(&mut buffer, BATCH_FRAMES).await;
+                (room, count)
+            } => {
+                let (Ok(permit), 1..) = room else { return "the link was closed".to_owned() };
+                if !greeted {
+                    greeted = true;
+                    state.complained.lock().take();
+                }
+                permit.send(Batch { hello: None, frames: std::mem::take(&mut buffer) });
+            }
+        }
+    }
+}
+
+fn refused(transport: &Transport, status: tonic::Status) -> String {
+    if status.code() == Code::FailedPrecondition && status.message().contains(REMOVED_TEXT) {
+        let _ = transport.expelled.send(Expelled(status.message().to_owned()));
+    }
+    status.message().to_owned()
+}

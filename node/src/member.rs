@@ -1,0 +1,134 @@
+//! What the parts of one running member share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::consensus::transport::dial::REMOVED_TEXT;
+use crate::consensus::transport::{Expelled, Identity, Transport};
+use crate::kv::Change;
+use crate::lease::Lessor;
+use crate::machine::{LeaseEvent, State};
+use crate::metrics::Metrics;
+use crate::storage::store::Store;
+use crate::watch::service::Watchers;
+
+/// Where this member's files are.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    pub wal: PathBuf,
+    pub snapshots: PathBuf,
+    pub state: PathBuf,
+}
+
+/// See the module.
+pub struct Member {
+    pub config: Config,
+    pub identity: Identity,
+    pub directories: Directories,
+    pub state: RwLock<State>,
+    pub store: Store,
+    pub watchers: Arc<Watchers>,
+    pub lessor: Mutex<Lessor>,
+    pub metrics: Metrics,
+    pub transport: Arc<Transport>,
+    pub started: Instant,
+    pub expelled: mpsc::UnboundedSender<Expelled>,
+    /// Size of the applied state as clients see it; see [`Member::db_size`].
+    pub size: AtomicU64,
+}
+
+/// The size that an empty store shows: etcd's first pages.
+const EMPTY_BYTES: u64 = 20 << 10;
+const PAGE_BYTES: u64 = 4 << 10;
+/// Rows of the small tables, about.
+const LEASE_BYTES: u64 = 64;
+/// A removed member goes on for this long, so that its peers and clients hear of it.
+const REMOVED_GRACE: Duration = Duration::from_secs(1);
+
+impl Member {
+    /// This member's id.
+    pub fn id(&self) -> u64 {
+        self.identity.member_id
+    }
+
+    /// The monotonic clock of leases.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Tells everybody of applied changes, in order.
+    pub fn publish(&self, changes: &[Vec<Change>], leases: &[LeaseEvent]) {
+        self.watchers.notify(changes);
+        if leases.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let mut lessor = self.lessor.lock();
+        for event in leases {
+            match *event {
+                LeaseEvent::Granted(id, ttl) => {
+                    Metrics::count(&self.metrics.leases_granted);
+                    lessor.granted(id, ttl, now);
+                }
+                LeaseEvent::Revoked(id) => {
+                    Metrics::count(&self.metrics.leases_revoked);
+                    lessor.revoked(id);
+                }
+            }
+        }
+    }
+
+    /// The state was replaced by a snapshot.
+    pub fn restored(&self, revision: i64, compacted: i64) {
+        self.watchers.restored(revision, compacted);
+        self.members_changed();
+    }
+
+    /// The list of members changed.
+    pub fn members_changed(&self) {
+        let members = self.state.read().members.clone();
+        self.transport.set_members(&members);
+    }
+
+    /// This member was removed: it ends in a moment.
+    pub fn removed(&self) {
+        let expelled = self.expelled.clone();
+        tracing::warn!("{REMOVED_TEXT}");
+        // A thread: the applier, which calls, has no runtime.
+        let later = move || {
+            std::thread::sleep(REMOVED_GRACE);
+            let _ = expelled.send(Expelled(REMOVED_TEXT.to_owned()));
+        };
+        let _ = std::thread::Builder::new().name("removed".to_owned()).spawn(later);
+    }
+
+    /// Bytes in use: what a rebuilt store would take.
+    pub fn db_size_in_use(&self) -> u64 {
+        let leases = self.state.read().leases.len() as u64 * LEASE_BYTES;
+        let bytes = EMPTY_BYTES + self.store.logical_bytes() + leases;
+        bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES
+    }
+
+    /// Bytes of the applied state, as an etcd client knows them: space freed by compaction
+    /// is reused but not given back until the store is defragmented.
+    pub fn db_size(&self) -> u64 {
+        let in_use = self.db_size_in_use();
+        self.size.fetch_max(in_use, Ordering::Relaxed).max(in_use)
+    }
+
+    /// The store was rebuilt: what is free is given back.
+    pub fn defragmented(&self) {
+        self.size.store(self.db_size_in_use(), Ordering::Relaxed);
+    }
+
+    /// Whether `cost` more bytes fit.
+    pub fn has_room_for(&self, cost: u64) -> bool {
+        self.config.limits.quota_bytes.is_none_or(|quota| self.db_size() + cost < quota)
+    }
+}

@@ -1,0 +1,359 @@
+//! The composition root: opens everything, wires the threads, and takes them down again.
+//!
+//! | thread | what runs there |
+//! |---|---|
+//! | main | clients: gRPC, HTTP, watch streams, lease clock (one `current_thread` runtime) |
+//! | peers | messages between members (a runtime of its own) |
+//! | raft | [`Drive`] |
+//! | wal | [`LogThread`] |
+//! | apply | [`Applier`] |
+//! | store | the applied state's writer (started by the store) |
+//!
+//! Going down: leadership is handed over, clients are refused, then raft, log and applier
+//! end in this order, and the applied state is synced for a quick next start.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Mutex, RwLock};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::api;
+use crate::applier::Applier;
+use crate::bootstrap::{self, Booted, Error};
+use crate::config::Config;
+use crate::consensus::core::RaftCore;
+use crate::consensus::drive::{ApplyJob, Drive, Input, LogJob, Progress, Retention, Timing};
+use crate::consensus::handle::{Handle, Parts};
+use crate::consensus::logger;
+use crate::consensus::pending::Pending;
+use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
+use crate::consensus::transport::{Expelled, Transport};
+use crate::lease::Lessor;
+use crate::member::{Directories, Member};
+use crate::metrics::Metrics;
+use crate::storage::data_dir::{DataDir, new_directory_id};
+use crate::tasks;
+use crate::watch::service::Watchers;
+
+/// Leases revoked at one tick of the lease clock, twice a second.
+const REVOCATIONS_PER_TICK: usize = 500;
+/// A follower that is asked to take over has this long.
+const HANDOVER: Duration = Duration::from_secs(1);
+
+/// A member that runs.
+pub struct Server {
+    member: Arc<Member>,
+    handle: Handle,
+    inbox: Sender<Input>,
+    log: Sender<LogJob>,
+    applier: Sender<ApplyJob>,
+    threads: Vec<JoinHandle<()>>,
+    expelled: mpsc::UnboundedReceiver<Expelled>,
+    peers: PeerRuntime,
+    // Last: its lock goes when everything else is closed.
+    _directory: DataDir,
+}
+
+/// Why a member stopped by itself.
+pub type Ended = String;
+
+impl Server {
+    /// Starts a member. Call on the runtime that is to serve clients.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let directory = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
+        let directories = Directories {
+            wal: directory.wal(),
+            snapshots: directory.snap(),
+            state: directory.state(),
+        };
+        // Ports first: a busy one is found before anything is written.
+        let clients = bind(&config.listen.client).await?;
+        let (peers, peer_listeners) = peer_runtime(&config)?;
+        let booted = bootstrap::boot(&config, &directories, new_directory_id()).await?;
+        let (inbox, inputs) = unbounded();
+        let (expel, expelled) = mpsc::unbounded_channel();
+        let transport = Transport::new(
+            booted.identity.clone(),
+            inbox.clone(),
+            directories.snapshots.clone(),
+            peers.handle.clone(),
+            expel.clone(),
+        );
+        let mut server = wire(
+            config, directories, directory, booted, transport, inbox, inputs, peers, expelled,
+            expel,
+        )?;
+        server.serve(clients, peer_listeners);
+        server.start_tasks();
+        Ok(server)
+    }
+
+    fn serve(&mut self, clients: Vec<TcpListener>, peers: Vec<std::net::TcpListener>) {
+        let service = api::Service::new(self.member.clone(), self.handle.clone());
+        for listener in peers {
+            self.peers.handle.spawn(api::peer::serve(listener, service.clone()));
+        }
+        for listener in clients {
+            tokio::spawn(api::listen::serve(listener, service.clone()));
+        }
+    }
+
+    fn start_tasks(&self) {
+        tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
+        tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
+        tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
+        tokio::spawn(tasks::watch_progress(self.member.clone()));
+        tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
+    }
+
+    /// Waits until the member must end by itself.
+    pub async fn ended(&mut self) -> Ended {
+        match self.expelled.recv().await {
+            Some(Expelled(why)) => why,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Hands leadership over and stops, in about a second at most.
+    pub async fn stop(self) {
+        self.hand_over().await;
+        let _ = self.inbox.send(Input::Stop);
+        let Self { log, applier, threads, member, peers, _directory, .. } = self;
+        let mut threads = threads.into_iter();
+        // Raft first, then what it feeds.
+        join(threads.next());
+        let _ = log.send(LogJob::Stop);
+        join(threads.next());
+        let _ = applier.send(ApplyJob::Stop);
+        join(threads.next());
+        if let Err(error) = member.store.flush() {
+            tracing::warn!(%error, "the applied state was not synced; the next start rebuilds it");
+        }
+        drop(peers.stop);
+    }
+
+    async fn hand_over(&self) {
+        if !self.handle.leadership().is_leader {
+            return;
+        }
+        let own = self.member.id();
+        let voters = self.member.state.read().applied.voters.clone();
+        let progress = self.handle.inspect().await;
+        let heir = progress
+            .iter()
+            .filter(|other| other.member != own && voters.contains(&other.member))
+            .filter(|other| self.member.transport.connected_for(other.member).is_some())
+            .max_by_key(|other| (other.recently_active, other.matched));
+        let Some(heir) = heir else { return };
+        tracing::info!(to = %format!("{:x}", heir.member), "handing leadership over");
+        let _ = tokio::time::timeout(HANDOVER, self.handle.transfer(heir.member)).await;
+    }
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        let _ = thread.join();
+    }
+}
+
+async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address: address.clone(), source })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn peer_runtime(
+    config: &Config,
+) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
+    let mut listeners = Vec::new();
+    for address in &config.listen.peer {
+        let failed = |source| Error::Listen { address: address.clone(), source };
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        listeners.push(listener);
+    }
+    Ok((PeerRuntime::start()?, listeners))
+}
+
+/// The peers' runtime, on a thread of its own until `stop` is dropped.
+struct PeerRuntime {
+    handle: tokio::runtime::Handle,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl PeerRuntime {
+    fn start() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        spawn("peers", move || {
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { handle, stop })
+    }
+}
+
+/// Numbers for this life's proposals, which no earlier life has used.
+fn first_proposal_id() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default() << 20
+}
+
+fn raft_config(config: &Config, id: u64, applied: u64) -> raft::Config {
+    raft::Config {
+        id,
+        election_tick: config.timing.election_ticks(),
+        heartbeat_tick: 1,
+        applied,
+        // 0 would mean one entry a message.
+        max_size_per_msg: 1 << 20,
+        max_inflight_msgs: 256,
+        check_quorum: true,
+        pre_vote: config.pre_vote,
+        read_only_option: raft::ReadOnlyOption::Safe,
+        batch_append: true,
+        max_uncommitted_size: 64 << 20,
+        max_committed_size_per_ready: 16 << 20,
+        ..raft::Config::default()
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where all parts meet")]
+fn wire(
+    config: Config,
+    directories: Directories,
+    directory: DataDir,
+    booted: Booted,
+    transport: Arc<Transport>,
+    inbox: Sender<Input>,
+    inputs: Receiver<Input>,
+    peers: PeerRuntime,
+    expelled: mpsc::UnboundedReceiver<Expelled>,
+    expel: mpsc::UnboundedSender<Expelled>,
+) -> Result<Server, Error> {
+    let Booted { identity, wal, store, state, log: log_view, members, snapshot_bytes, alone } =
+        booted;
+    let applied = state.applied.index;
+    let raft_config = raft_config(&config, identity.member_id, applied);
+    let mut core = RaftCore::new(&raft_config, log_view, &logger::slog_to_tracing())?;
+    if alone {
+        core.campaign();
+    } else {
+        // The first election need not wait a whole timeout; pre-vote keeps this harmless.
+        core.advance_election(raft_config.election_tick.saturating_sub(1));
+    }
+    transport.set_members(&members);
+    let (log, log_jobs) = unbounded();
+    let (applier, apply_jobs) = unbounded();
+    let (answers, answered) = mpsc::unbounded_channel();
+    let (leadership, leadership_seen) = watch::channel(Default::default());
+    let (applied_now, applied_seen) = watch::channel(applied);
+    let progress = Arc::new(Progress::default());
+    let timing = config.timing;
+    let parts = Parts {
+        inbox: inbox.clone(),
+        timeout: timing.request_timeout(),
+        leadership: leadership_seen,
+        applied: applied_seen,
+        progress: progress.clone(),
+        answers: answered,
+    };
+    let (handle, replies) = Handle::new(parts, first_proposal_id());
+    let retention = Retention {
+        snapshot_count: config.limits.snapshot_count,
+        catch_up: config.limits.catch_up_entries,
+    };
+    let watchers = Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted()));
+    let member = Arc::new(Member {
+        config,
+        identity,
+        directories,
+        state: RwLock::new(state),
+        store,
+        watchers,
+        lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
+        metrics: Metrics::default(),
+        transport: transport.clone(),
+        started: Instant::now(),
+        expelled: expel,
+        size: Default::default(),
+    });
+    let drive = Drive {
+        member: member.id(),
+        core,
+        inbox: inputs,
+        transport: transport.clone(),
+        log: log.clone(),
+        applier: applier.clone(),
+        answers,
+        leadership,
+        progress,
+        timing: Timing {
+            tick: timing.heartbeat,
+            proposal_ticks: ticks(timing.request_timeout(), timing.heartbeat),
+        },
+        retention,
+        pending: Pending::default(),
+        applied,
+        forwarded: Vec::new(),
+        sending_from: None,
+        building: false,
+    };
+    let log_thread = LogThread {
+        wal,
+        jobs: log_jobs,
+        inbox: inbox.clone(),
+        applier: applier.clone(),
+        transport,
+        fsync: member.metrics.wal_fsync.clone(),
+        snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
+        snapshot_asked: false,
+    };
+    let apply_thread = Applier {
+        member: member.clone(),
+        jobs: apply_jobs,
+        inbox: inbox.clone(),
+        log: log.clone(),
+        replies,
+        applied: applied_now,
+        building: Arc::new(AtomicBool::new(false)),
+    };
+    let threads = vec![
+        spawn("raft", move || drive.run())?,
+        spawn("wal", move || log_thread.run())?,
+        spawn("apply", move || apply_thread.run())?,
+    ];
+    Ok(Server {
+        member,
+        handle,
+        inbox,
+        log,
+        applier,
+        threads,
+        expelled,
+        peers,
+        _directory: directory,
+    })
+}
+
+fn ticks(time: Duration, tick: Duration) -> u64 {
+    u64::try_from(time.as_millis() / tick.as_millis().max(1)).unwrap_or(u64::MAX)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Error::Runtime)
+}
