@@ -32,7 +32,7 @@ fn one_lock_holder_at_a_time(setup: Setup) {
 
 fn a_lock_around_a_command(setup: Setup) {
     let (_cluster, ctl) = setup.single();
-    let out = ctl.ok(&["lock", "mutex", "sh", "-c", "echo held $ETCD_LOCK_KEY"]);
+    let out = ctl.ok(&["lock", "mutex", "--", "sh", "-c", "echo held $ETCD_LOCK_KEY"]);
     assert!(out.starts_with("held mutex/"), "{out}");
     assert_eq!(ctl.ok(&["get", "mutex/", "--prefix"]), "");
     assert_eq!(ctl.run(&["lock", "mutex", "false"]).code, 1);

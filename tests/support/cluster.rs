@@ -299,5 +299,23 @@ fn http_get(port: u16, path: &str) -> Result<(u16, String), String> {
     stream.read_to_string(&mut answer).map_err(text)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok((status.ok_or(format!("no status in {head:?}"))?, body.to_string()))
+    let status = status.ok_or(format!("no status in {head:?}"))?;
+    match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        true => Ok((status, joined_chunks(body).ok_or("a chunk is cut off")?)),
+        false => Ok((status, body.to_string())),
+    }
+}
+
+/// The body of a chunked answer.
+fn joined_chunks(mut rest: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    }
 }
