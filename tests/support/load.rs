@@ -5,7 +5,7 @@
 //! not have happened. An acknowledged one must be there, at the revision it was told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,6 +46,9 @@ impl Load {
     /// Starts `writers` writers; each begins at another endpoint and goes on to the next one
     /// after a failure.
     pub fn start(endpoints: &[String], writers: usize) -> Load {
+        // A later load of the same test must not overwrite what an earlier one wrote.
+        static LOADS: AtomicUsize = AtomicUsize::new(0);
+        let number = LOADS.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared::default());
         let spawn = |writer: usize| {
             let (shared, endpoints) = (shared.clone(), endpoints.to_vec());
@@ -54,7 +57,7 @@ impl Load {
                     .enable_all()
                     .build()
                     .expect("a runtime");
-                runtime.block_on(write(writer, &endpoints, &shared));
+                runtime.block_on(write(number, writer, &endpoints, &shared));
             })
         };
         let writers = (0..writers).map(spawn).collect();
@@ -94,15 +97,15 @@ impl Drop for Load {
 }
 
 /// One writer: a put at a time, until told to stop.
-async fn write(writer: usize, endpoints: &[String], shared: &Shared) {
+async fn write(load: usize, writer: usize, endpoints: &[String], shared: &Shared) {
     let mut turn = writer;
     let mut client = connect(&endpoints[turn % endpoints.len()]);
     for number in 0u64.. {
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
-        let key = format!("{PREFIX}{writer}/{number:08}");
-        let value = format!("value {number} of writer {writer}");
+        let key = format!("{PREFIX}{load}/{writer}/{number:08}");
+        let value = format!("value {number} of writer {writer} of load {load}");
         let request = PutRequest {
             key: key.clone().into(),
             value: value.clone().into(),
