@@ -1,0 +1,96 @@
+//! The node's flags: etcd's names, etcd's syntax, etcd's defaults.
+//!
+//! Arguments and environment go in, one [`NodeOptions`] comes out, or one sentence that
+//! says what is wrong. Everything here is pure: no file is touched, no name is resolved,
+//! nothing is printed; the environment is an argument. That keeps one invariant easy to
+//! see: the same words always give the same options.
+//!
+//! [`syntax`] splits words into flag and value the way Go's `flag` package does, [`table`]
+//! is the one list of flags (help, defaults and the unknown-flag check read it), [`values`]
+//! and [`urls`] parse single values, and [`options`] puts them together and validates.
+//!
+//! Left to others: whether a data directory already exists (then the bootstrap flags do not
+//! count, see [`NodeOptions::verify_bootstrap`]), resolving host names, and opening ports.
+
+mod options;
+mod syntax;
+mod table;
+mod urls;
+mod values;
+
+pub use options::{AutoCompaction, ClusterState, LogFormat, LogLevel, NodeOptions};
+pub use table::help;
+pub use urls::HttpUrl;
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Run a node.
+    Run(Box<NodeOptions>),
+    /// Print the flags and leave.
+    Help,
+    /// Print the version and leave.
+    Version,
+}
+
+/// Why the command line cannot be followed, in one sentence.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    #[error("unknown flag --{flag}; --help lists the flags there are")]
+    Unknown { flag: String },
+    #[error("flag --{flag} needs a value: --{flag}=…")]
+    MissingValue { flag: String },
+    #[error("'{word}' is not a valid flag; flags start with --")]
+    NotAFlag { word: String },
+    #[error("invalid value {value:?} for {origin}: {reason}")]
+    InvalidValue { origin: String, value: String, reason: String },
+    #[error("--advertise-client-urls is required when --listen-client-urls is set explicitly")]
+    AdvertiseMissing,
+    #[error(
+        "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+    )]
+    ElectionTooShort { election: u64, heartbeat: u64 },
+    #[error("--election-timeout[{election}ms] is too long, and should be set less than 50000ms")]
+    ElectionTooLong { election: u64 },
+    #[error(
+        "couldn't find local name {name:?} in the initial cluster configuration; add {name}=<peer url> to --initial-cluster or fix --name"
+    )]
+    NotInInitialCluster { name: String },
+    #[error(
+        "--initial-cluster has {name}={listed} but --initial-advertise-peer-urls is {advertised}; make them equal"
+    )]
+    AdvertisedDiffers { name: String, listed: String, advertised: String },
+    #[error("initial cluster has duplicate url {url}; every member needs its own peer url")]
+    DuplicateUrl { url: String },
+}
+
+impl FlagError {
+    /// etcd's exit codes: 2 for words it cannot read, 1 for a configuration it cannot run.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            FlagError::Unknown { .. }
+            | FlagError::MissingValue { .. }
+            | FlagError::NotAFlag { .. }
+            | FlagError::InvalidValue { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Reads the words after the program's name (or after `node`) and the environment.
+pub fn parse(
+    words: &[String],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Request, FlagError> {
+    let mut settings = syntax::Settings::default();
+    match syntax::read_words(words, &mut settings)? {
+        syntax::Wanted::Help => return Ok(Request::Help),
+        syntax::Wanted::Run => {}
+    }
+    syntax::read_environment(environment, &mut settings);
+    // etcd looks at --version before it looks at anything else.
+    if settings.boolean("version")? {
+        return Ok(Request::Version);
+    }
+    Ok(Request::Run(Box::new(options::build(&settings)?)))
+}

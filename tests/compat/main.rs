@@ -1,0 +1,88 @@
+//! The compatibility suite: `etcdctl` 3.4 and 3.5, command by command, with one set of
+//! assertions for our node and for real etcd.
+//!
+//! Each scenario is a function of a [`Setup`]; [`against_every_engine`] makes one test of it
+//! for each pair of server and client. Where an assertion has to differ, the scenario says
+//! why. What is asserted was seen on etcd first: a scenario that etcd fails is a wrong
+//! scenario.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod kv;
+mod lease;
+mod maintenance;
+mod members;
+mod recipes;
+mod refusals;
+mod txn;
+mod watch;
+
+use support::cluster::Cluster;
+use support::etcdctl::Etcdctl;
+use support::tools::{self, Ctl, Engine};
+
+/// Who answers and who asks.
+#[derive(Clone, Copy)]
+pub struct Setup {
+    pub engine: Engine,
+    pub ctl: Ctl,
+}
+
+impl Setup {
+    /// One fresh node and a client of it.
+    pub fn single(self) -> (Cluster, Etcdctl) {
+        self.start(1, &[])
+    }
+
+    /// A fresh cluster and a client of all its nodes.
+    pub fn start(self, count: usize, flags: &[&str]) -> (Cluster, Etcdctl) {
+        let cluster = Cluster::start(self.engine, count, flags);
+        let ctl = Etcdctl::new(self.ctl, &cluster.endpoints());
+        (cluster, ctl)
+    }
+
+    /// A client of one node only.
+    pub fn client_of(self, cluster: &Cluster, index: usize) -> Etcdctl {
+        Etcdctl::new(self.ctl, &[cluster.nodes[index].client_url()])
+    }
+}
+
+fn run(engine: Engine, ctl: Ctl, scenario: fn(Setup)) {
+    if tools::are_there([engine.program(), ctl.program()]) {
+        scenario(Setup { engine, ctl });
+    }
+}
+
+/// One test for each named scenario and each pair of server and client.
+macro_rules! against_every_engine {
+    ($($scenario:ident),+ $(,)?) => {
+        mod ours {
+            $(#[test] fn $scenario() {
+                crate::run(crate::Engine::Ours, crate::Ctl::V35, super::$scenario);
+            })+
+        }
+        mod ours_with_etcdctl34 {
+            $(#[test] fn $scenario() {
+                crate::run(crate::Engine::Ours, crate::Ctl::V34, super::$scenario);
+            })+
+        }
+        mod etcd35 {
+            $(#[test] fn $scenario() {
+                crate::run(crate::Engine::Etcd35, crate::Ctl::V35, super::$scenario);
+            })+
+        }
+        mod etcd35_with_etcdctl34 {
+            $(#[test] fn $scenario() {
+                crate::run(crate::Engine::Etcd35, crate::Ctl::V34, super::$scenario);
+            })+
+        }
+        mod etcd34 {
+            $(#[test] fn $scenario() {
+                crate::run(crate::Engine::Etcd34, crate::Ctl::V34, super::$scenario);
+            })+
+        }
+    };
+}
+pub(crate) use against_every_engine;
