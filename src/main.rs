@@ -1,1 +1,76 @@
-fn main() {}
+//! The program `etcd-tui`: reads the command line and hands over.
+//!
+//! Called by the name `etcd` it is a node, and its arguments are etcd's. So they are after the
+//! subcommand `node`, which is why neither is parsed here.
+//!
+//! Exit status: 0 done, 1 not done, 2 asked for wrongly. A reader that closes our output early
+//! is no error.
+
+mod cli;
+mod connect;
+mod log_lines;
+mod node_command;
+mod output;
+mod paths;
+mod screen;
+mod supervise;
+mod up;
+mod verbs;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use clap::Parser;
+use playground::PlaygroundError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if Path::new(&program).file_name().is_some_and(|name| name == "etcd") {
+        return node_command::run(arguments);
+    }
+    if arguments.first().is_some_and(|first| first == "node") {
+        arguments.remove(0);
+        return node_command::run(arguments);
+    }
+    match run(cli::Cli::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("etcd-tui: {error:#}");
+            let usage = error.downcast_ref::<PlaygroundError>().is_some_and(|it| it.is_usage());
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(dispatch(cli.command))
+}
+
+async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
+    use cli::Command;
+    if let Command::Connect(arguments) = command {
+        return connect::run(arguments).await;
+    }
+    let home = paths::home()?;
+    match command {
+        Command::Up(arguments) => up::up(&home, arguments).await,
+        Command::Attach(arguments) => up::attach(&home, arguments).await,
+        Command::Ls(arguments) => verbs::ls(&home, &arguments).await,
+        Command::Ps(arguments) => verbs::ps(&home, &arguments).await,
+        Command::Env(arguments) => verbs::env(&home, &arguments).await,
+        Command::Logs(arguments) => log_lines::run(&home, &arguments).await,
+        Command::Down(arguments) => verbs::down(&home, &arguments).await,
+        Command::Supervise { name } => supervise::run(&home, &name).await,
+        Command::Act(verb) => verbs::act(&home, verb).await,
+        Command::Replace(arguments) => verbs::replace(&home, arguments).await,
+        Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
+        Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,
+        // Both were handled before; neither needs the state directory.
+        Command::Connect(_) | Command::Node { .. } => Ok(ExitCode::FAILURE),
+    }
+}

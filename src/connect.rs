@@ -1,0 +1,57 @@
+//! `connect`: the terminal UI on a cluster that runs anywhere.
+
+use std::process::ExitCode;
+
+use playground::PlaygroundError;
+
+use crate::{cli, screen};
+
+pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
+    let frame = screen::Frame::parse(arguments.snapshot.snapshot.as_deref())?;
+    let endpoints: Vec<String> =
+        arguments.endpoints.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
+    screen::open_remote(endpoints, frame).await
+}
+
+/// An endpoint as etcdctl takes it: a URL, or host and port.
+fn endpoint(text: &str) -> Result<String, PlaygroundError> {
+    let text = text.trim();
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let wrong = |why: &str| {
+        Err(PlaygroundError::Usage(format!(
+            "--endpoints {text:?}: {why}; a client URL looks like http://127.0.0.1:2379"
+        )))
+    };
+    match scheme {
+        "http" => {}
+        "https" => return wrong("TLS is not supported yet"),
+        _ => return wrong("only http is supported"),
+    }
+    let authority = rest.trim_end_matches('/');
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return wrong("the port is missing");
+    };
+    if host.is_empty() || host.contains('/') {
+        return wrong("the host is missing");
+    }
+    match port.parse::<u16>() {
+        Ok(port) if port != 0 => Ok(format!("http://{host}:{port}")),
+        _ => wrong("the port is not a number from 1 to 65535"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_taken_as_etcdctl_takes_them() {
+        assert_eq!(endpoint("127.0.0.1:2379").unwrap(), "http://127.0.0.1:2379");
+        assert_eq!(endpoint(" http://[::1]:2379/ ").unwrap(), "http://[::1]:2379");
+        for wrong in ["", "x", "http://", "http://:1", "a:0", "a:99999", "ftp://a:1", "https://a:1"]
+        {
+            let error = endpoint(wrong).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains("looks like"), "{wrong}");
+        }
+    }
+}
