@@ -34,7 +34,9 @@ pub(super) fn open(
 ) -> Result<(Store, Option<Loaded>), StoreError> {
     let place = Place::open(dir)?;
     let current = place.current();
-    place.sweep(current)?;
+    if place.sweep(current)? > 0 && current.is_none() {
+        tracing::warn!(dir = %dir.display(), "no applied state is marked as current: it is rebuilt");
+    }
     let existing = match current {
         Some(generation) => open_existing(&place, generation, &options)?,
         None => None,

@@ -78,13 +78,14 @@ impl Place {
         result.map_err(|error| self.error("publish a generation in", error))
     }
 
-    /// Removes every generation but `keep`.
-    pub(super) fn sweep(&self, keep: Option<u64>) -> Result<(), StoreError> {
-        let result = self.generations().and_then(|numbers| {
-            numbers
-                .into_iter()
-                .filter(|number| Some(*number) != keep)
-                .try_for_each(|number| fs::remove_dir_all(self.generation(number)))
+    /// Removes every generation but `keep`; returns how many.
+    pub(super) fn sweep(&self, keep: Option<u64>) -> Result<usize, StoreError> {
+        let result = self.generations().and_then(|mut numbers| {
+            numbers.retain(|number| Some(*number) != keep);
+            for number in &numbers {
+                fs::remove_dir_all(self.generation(*number))?;
+            }
+            Ok(numbers.len())
         });
         result.map_err(|error| self.error("sweep", error))
     }

@@ -478,6 +478,29 @@ fn waiting_for_a_compaction_nobody_asked_for_returns() {
 }
 
 #[test]
+fn a_failed_writer_is_told_to_everybody_and_reads_go_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(home.path(), quick()).unwrap();
+    store.enqueue(batch(1, vec![put(2, 0, 20)])).unwrap();
+    store.drain().unwrap();
+    store.handle.shared.fail("no space left on device".into());
+    let results = [
+        store.enqueue(batch(2, vec![put(3, 0, 20)])),
+        store.drain(),
+        store.flush(),
+        store.defragment(),
+        store.reset(),
+        store.wait_compacted(1),
+    ];
+    for result in results {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("no space left on device"), "{error}");
+    }
+    assert_eq!(store.is_failed().as_deref(), Some("no space left on device"));
+    assert_eq!(value_at(&store, 2, 0), kv_of(&put(2, 0, 20)));
+}
+
+#[test]
 fn records_out_of_order_and_long_side_keys_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(home.path(), quick()).unwrap();

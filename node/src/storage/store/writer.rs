@@ -40,6 +40,13 @@ pub(super) struct Writer {
     pub(super) unflushed: u64,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Nobody must wait for a writer that is gone. An earlier reason stands.
+        self.shared.fail("its writer has ended".into());
+    }
+}
+
 impl Writer {
     /// Works until the store is dropped or a write fails.
     pub(super) fn work(mut self) {
