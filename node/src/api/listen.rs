@@ -24,6 +24,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
+use super::authority::Mended;
 use super::{Service, http as plain, status};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
@@ -117,7 +118,7 @@ pub async fn serve(listener: TcpListener, service: Service) {
                 async move { Ok::<_, Infallible>(services.call(request).await) }
             });
             // How a client's connection ends is the client's business.
-            let _ = builder().serve_connection(TokioIo::new(stream), handler).await;
+            let _ = builder().serve_connection(TokioIo::new(Mended::new(stream)), handler).await;
         });
     }
 }

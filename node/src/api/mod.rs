@@ -5,6 +5,7 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
+mod authority;
 pub mod cluster;
 pub mod hash;
 pub mod health;
