@@ -4,6 +4,8 @@
 //! ends. Nothing here sleeps for a fixed time: conditions are awaited, with a deadline that
 //! only a failure reaches.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},
