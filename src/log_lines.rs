@@ -37,7 +37,10 @@ pub async fn run(home: &Home, arguments: &cli::Logs) -> anyhow::Result<ExitCode>
         past.extend(lines.into_iter().map(|line| ((*name).to_owned(), line)));
     }
     output::print(&render(past, labelled))?;
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         tokio::time::sleep(INTERVAL).await;
         let mut fresh = Vec::new();
         for (name, follower) in &mut followers {
@@ -45,7 +48,6 @@ pub async fn run(home: &Home, arguments: &cli::Logs) -> anyhow::Result<ExitCode>
         }
         output::print(&render(fresh, labelled))?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// One name alone may be a cluster, or a node of the default cluster.

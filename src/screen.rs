@@ -87,6 +87,7 @@ pub async fn open_remote(endpoints: Vec<String>, frame: Option<Frame>) -> anyhow
         fleet: None,
         read_only: true,
         no_color: no_color(),
+        ..tui::Session::default()
     };
     match frame {
         Some(frame) => {
@@ -96,7 +97,10 @@ pub async fn open_remote(endpoints: Vec<String>, frame: Option<Frame>) -> anyhow
         None if !has_terminal() => {
             bail!("the terminal UI needs a terminal; --snapshot 120x36 cluster does without");
         }
-        None => drop(tui::run(session).await?),
+        None => {
+            // A cluster that is not ours can only be left.
+            let _outcome = tui::run(session).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,6 +114,7 @@ async fn local_session(client: Client) -> anyhow::Result<tui::Session> {
         fleet: Some(fleet),
         read_only: false,
         no_color: no_color(),
+        ..tui::Session::default()
     };
     tokio::spawn(translate(Arc::new(client), view, port));
     Ok(session)

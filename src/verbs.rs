@@ -172,15 +172,28 @@ async fn change(home: &Home, cluster: &str, request: Request) -> anyhow::Result<
     let mut events = client.subscribe(seen).await?;
     let done = client.perform(request);
     tokio::pin!(done);
-    let said = loop {
+    // One event is held back: the last may be the outcome, which is printed as such.
+    let mut held = None;
+    let outcome = loop {
         tokio::select! {
             // Events first, so that the outcome is the last thing said.
             biased;
-            Some(event) = events.recv() => eprintln!("{}", line(&event)),
-            said = &mut done => break said?,
+            Some(event) = events.recv() => {
+                if let Some(before) = held.replace(event) {
+                    eprintln!("{}", line(&before));
+                }
+            }
+            outcome = &mut done => break outcome,
         }
     };
-    output::print_lines(&said)?;
+    let said = match &outcome {
+        Ok(lines) => lines.join("; "),
+        Err(error) => error.to_string(),
+    };
+    if let Some(event) = held.filter(|event| !said.contains(&event.text)) {
+        eprintln!("{}", line(&event));
+    }
+    output::print_lines(&outcome?)?;
     Ok(ExitCode::SUCCESS)
 }
 

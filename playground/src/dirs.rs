@@ -185,23 +185,39 @@ impl ClusterDirs {
             Some(dir) => PathBuf::from(dir).join("etcd-tui"),
             None => self.home.join("run"),
         };
-        let short = PathBuf::from(format!("/tmp/etcd-tui-{}", nix::unistd::getuid()));
         let fits = wanted.join(&file).as_os_str().len() <= SOCKET_PATH_MAX;
         if fits && create_dir(&wanted).is_ok() {
             return Ok(wanted.join(file));
         }
-        create_dir(&short)?;
-        // Anyone may create this name in /tmp first.
-        let owner = fs::metadata(&short).map_err(PlaygroundError::file("read", &short))?;
-        if owner.uid() != nix::unistd::getuid().as_raw() || owner.mode() & 0o077 != 0 {
-            return Err(PlaygroundError::Refused(format!(
-                "{} belongs to somebody else or is open to others: set XDG_RUNTIME_DIR to a \
-                 directory of your own",
-                short.display()
-            )));
-        }
-        Ok(short.join(file))
+        Ok(user_dir()?.join(file))
     }
+}
+
+/// A directory of this user that does not depend on any setting, for what must be short or be
+/// shared by all state directories.
+fn user_dir() -> Result<PathBuf, PlaygroundError> {
+    let path = PathBuf::from(format!("/tmp/etcd-tui-{}", nix::unistd::getuid()));
+    create_dir(&path)?;
+    // Anyone may create this name in /tmp first.
+    let owner = fs::symlink_metadata(&path).map_err(PlaygroundError::file("read", &path))?;
+    let ours = owner.is_dir() && owner.uid() == nix::unistd::getuid().as_raw();
+    if ours && owner.mode() & 0o077 == 0 {
+        return Ok(path);
+    }
+    Err(PlaygroundError::Refused(format!(
+        "{} belongs to somebody else or is open to others: set XDG_RUNTIME_DIR to a directory of \
+         your own",
+        path.display()
+    )))
+}
+
+/// Waits for the right to choose and first use ports, among all state directories of this
+/// user. Ports that were chosen are free until the nodes listen, and another launcher must not
+/// choose them meanwhile. Without a place for the lock there is none.
+pub(crate) fn lock_launch() -> Option<File> {
+    let file = open_lock(&user_dir().ok()?.join("launch.lock")).ok()?;
+    file.lock().ok()?;
+    Some(file)
 }
 
 /// Creates a directory and its parents for this user alone.

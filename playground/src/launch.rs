@@ -35,6 +35,8 @@ pub const NODES_DEFAULT: usize = 3;
 pub const NAME_DEFAULT: &str = "default";
 /// How long a supervisor may take to answer its first call.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+/// How long nodes may take to listen before another launcher may go on.
+const LISTEN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long nodes may take to elect and serve.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a supervisor may take to end: each node has its grace.
@@ -79,6 +81,8 @@ pub async fn up(home: &Home, request: &UpRequest, program: &Path) -> Result<Up, 
         FleetSpec::check_count(nodes)?;
     }
     let dirs = home.cluster(&request.name);
+    // Taken also for a cluster that exists: its nodes may find the ports of a plan not yet used.
+    let launching = dirs::lock_launch();
     let created = create(home, &dirs, request)?;
     let remarks =
         if created { Vec::new() } else { remarks(&FleetSpec::load(&dirs.spec())?, request) };
@@ -91,6 +95,8 @@ pub async fn up(home: &Home, request: &UpRequest, program: &Path) -> Result<Up, 
     }
     let outcome = if created { UpOutcome::Created } else { UpOutcome::Restarted };
     let client = start_supervisor(home, &request.name, program).await?;
+    wait_listening(&client).await?;
+    drop(launching);
     Ok(Up { outcome, remarks, client })
 }
 
@@ -195,6 +201,26 @@ fn spawn_supervisor(
         .stderr(log)
         .spawn()
         .map_err(PlaygroundError::file("run", program))
+}
+
+/// Waits until every node listens on its ports, or has ended; not for long.
+async fn wait_listening(client: &Client) -> Result<(), PlaygroundError> {
+    let deadline = Instant::now() + LISTEN_PATIENCE;
+    while Instant::now() < deadline {
+        let view = client.view().await?;
+        let starting = view.nodes.iter().filter(|node| node.state == NodeState::Starting);
+        let mut urls = starting.flat_map(|node| [&node.client_url, &node.peer_url]);
+        if urls.all(|url| is_listening(url)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// A loopback connection is accepted or refused at once.
+fn is_listening(url: &str) -> bool {
+    url.strip_prefix("http://").is_some_and(|address| std::net::TcpStream::connect(address).is_ok())
 }
 
 /// Waits until every node serves; otherwise says of each that does not why.

@@ -47,6 +47,8 @@ pub enum Step {
     Start { node: String },
     /// Make the learner a voter, unless it is one.
     Promote { node: String },
+    /// Wait until the node serves as a voter.
+    Serve { node: String },
     /// Drop the node from the plan, data moved aside.
     Forget { node: String },
     /// Compare the hash of the key space on every member at one revision.
@@ -120,6 +122,7 @@ impl Procedure {
             Step::Renew { node: node() },
             Step::Start { node: node() },
             Step::Promote { node: node() },
+            Step::Serve { node: node() },
             Step::Verify,
         ];
         Ok(Self::new(
@@ -145,6 +148,7 @@ impl Procedure {
                 Step::Renew { node: node() },
                 Step::Start { node: node() },
                 Step::Promote { node: node() },
+                Step::Serve { node: node() },
             ]);
         }
         steps.push(Step::Verify);
@@ -213,6 +217,7 @@ impl Procedure {
             | Step::Renew { node }
             | Step::Start { node }
             | Step::Promote { node }
+            | Step::Serve { node }
             | Step::Forget { node } => node == name,
             Step::Verify => false,
         })
@@ -310,6 +315,7 @@ pub fn describe(step: &Step) -> String {
         Step::Renew { node } => format!("give {node} an empty data directory"),
         Step::Start { node } => format!("start {node} as existing"),
         Step::Promote { node } => format!("promote {node} to voter"),
+        Step::Serve { node } => format!("wait until {node} serves"),
         Step::Forget { node } => format!("forget {node}"),
         Step::Verify => "compare the hashes of all members".to_owned(),
     }
@@ -372,6 +378,7 @@ mod tests {
                 "give n3 an empty data directory",
                 "start n3 as existing",
                 "promote n3 to voter",
+                "wait until n3 serves",
                 "compare the hashes of all members",
             ]
         );

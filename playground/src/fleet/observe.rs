@@ -13,13 +13,16 @@ use crate::{
 };
 
 impl Fleet {
-    /// The name of the node that leads, if its own process says so in the highest term.
+    /// The name of the node that leads: the one that the highest term names as its leader, if
+    /// its process answers. It may not have told so itself yet, but must not deny it.
     pub fn leader_name(&self) -> Option<String> {
         let term = self.fresh().map(|(_, report)| report.term).max()?;
-        let leads = |report: &Report| {
-            report.term == term && report.leader != 0 && report.leader == report.member_id
-        };
-        self.fresh().find(|(_, report)| leads(report)).map(|(name, _)| name.clone())
+        let named = |report: &Report| report.term == term && report.leader != 0;
+        let leader = self.fresh().map(|(_, it)| it).find(|it| named(it))?.leader;
+        let denies = |report: &Report| report.term == term && report.leader != leader;
+        self.fresh()
+            .find(|(_, report)| report.member_id == leader && !denies(report))
+            .map(|(name, _)| name.clone())
     }
 
     /// The most recent opinion about the members: the leader's, or that of the highest term.
@@ -42,6 +45,23 @@ impl Fleet {
             }
             None => (self.nodes.len(), self.fresh().filter(|(_, it)| serves(it)).count()),
         }
+    }
+
+    /// Whether the node serves, and is known to the cluster as a voter.
+    pub fn serves_as_voter(&self, name: &str) -> bool {
+        let Some(node) = self.nodes.get(name) else { return false };
+        let listed = |id| {
+            let members = self.latest_report().map(|report| report.members.iter());
+            members.is_some_and(|mut it| it.any(|member| member.id == id && !member.learner))
+        };
+        node.state == NodeState::Running && node.is_fresh() && node.member_id.is_some_and(listed)
+    }
+
+    /// Whether the cluster, as far as is known, lists the node as a member.
+    pub fn is_listed(&self, name: &str) -> bool {
+        let id = self.member_id(name);
+        let members = self.latest_report().map(|report| report.members.iter());
+        members.is_some_and(|mut it| it.any(|member| Some(member.id) == id))
     }
 
     /// The member id last reported by a node, which outlives its process.

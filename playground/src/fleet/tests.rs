@@ -241,6 +241,17 @@ fn the_leader_is_who_says_so_in_the_highest_term() {
 }
 
 #[test]
+fn a_new_leader_is_known_from_the_others_until_it_is_asked_itself() {
+    let mut fleet = running(3, 1);
+    fleet.step("n1", 1, died(), at(5));
+    fleet.step("n3", 1, report(3, 2, 6, 3), at(5));
+    assert_eq!(fleet.leader_name().as_deref(), Some("n2"));
+    // It says that it has already stepped down.
+    fleet.step("n2", 1, report(2, 0, 6, 3), at(6));
+    assert_eq!(fleet.leader_name(), None);
+}
+
+#[test]
 fn a_dead_leader_leads_no_more_whatever_the_others_still_report() {
     let mut fleet = running(3, 1);
     fleet.step("n1", 1, died(), at(5));

@@ -187,10 +187,14 @@ impl Supervisor {
             Step::Renew { node } => Some(self.renew(&node)),
             Step::Start { node } => Some(self.start_step(&node).await),
             Step::Forget { node } => Some(self.forget(&node)),
-            Step::Promote { ref node } if self.has_ended(node) => {
+            Step::Promote { ref node } | Step::Serve { ref node } if self.has_ended(node) => {
                 let (state, why) = self.fleet.state(node)?;
                 Some(Answer::Failed(format!("{node} {}: {}", state.word(), why.unwrap_or("?"))))
             }
+            Step::Serve { node } => Some(match self.fleet.serves_as_voter(&node) {
+                true => Answer::Done,
+                false => Answer::Unreachable(format!("{node} does not serve yet")),
+            }),
             Step::MoveAway { node } => {
                 self.ask(number, &node, |peer_url| Ask::MoveAway { peer_url })
             }
@@ -295,6 +299,9 @@ impl Supervisor {
     }
 
     fn forget(&mut self, node: &str) -> Answer {
+        if self.fleet.is_listed(node) {
+            return Answer::Unreachable(format!("the others still list {node}"));
+        }
         if !self.fleet.forget(node) {
             return Answer::Failed(format!("{node} still runs"));
         }

@@ -1,0 +1,442 @@
+//! The launcher with real processes: what users and scripts rely on, from outside.
+//!
+//! Each test has a state directory of its own and ends its cluster when it ends, however it
+//! ends. Nothing here sleeps for a fixed time: conditions are awaited, with a deadline that
+//! only a failure reaches.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use proto::etcdserverpb::{
+    PutRequest, RangeRequest, kv_client::KvClient, maintenance_client::MaintenanceClient,
+};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A state directory, and the program run on it.
+struct Machine {
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        // On disk: a node's directory on tmpfs would not be what users have.
+        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-tui"));
+        command
+            .args(arguments)
+            .env("ETCD_TUI_HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs it, expects success, returns what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {} {}{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// Runs it, expects this exit status, returns the one sentence of its complaint.
+    fn fails(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
+        complaint
+    }
+
+    fn ps(&self, name: &str) -> Value {
+        serde_json::from_str(&self.ok(&["ps", name, "--json"])).unwrap()
+    }
+
+    fn nodes(&self, name: &str) -> Vec<Value> {
+        self.ps(name)["nodes"].as_array().unwrap().clone()
+    }
+
+    fn pids(&self, name: &str) -> Vec<i64> {
+        self.nodes(name).iter().filter_map(|node| node["pid"].as_i64()).collect()
+    }
+
+    fn directory(&self, name: &str) -> PathBuf {
+        self.home.path().join("clusters").join(name)
+    }
+
+    fn supervisor(&self, name: &str) -> i64 {
+        let text = fs::read_to_string(self.directory(name).join("state.json")).unwrap();
+        let state: Value = serde_json::from_str(&text).unwrap();
+        state["supervisor"]["pid"].as_i64().unwrap()
+    }
+
+    fn await_health(&self, name: &str, health: &str) -> Value {
+        eventually(&format!("health {health}"), || {
+            Some(self.ps(name)).filter(|ps| ps["health"] == health)
+        })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Ok(clusters) = fs::read_dir(self.home.path().join("clusters")) {
+            for cluster in clusters.flatten().filter(|cluster| cluster.path().is_dir()) {
+                let name = cluster.file_name().into_string().unwrap();
+                self.run(&["down", &name, "--now"]);
+            }
+        }
+    }
+}
+
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a process runs; one that nobody has reaped does not.
+fn is_alive(pid: i64) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| Some(!stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
+        .unwrap_or(false)
+}
+
+fn kill(pid: i64) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+fn on_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+async fn put(url: &str, key: &str, value: &str) -> Result<(), tonic::Status> {
+    let channel = playground::probe::channel(url).unwrap();
+    let request = PutRequest {
+        key: key.as_bytes().to_vec().into(),
+        value: value.as_bytes().to_vec().into(),
+        ..PutRequest::default()
+    };
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(Duration::from_secs(2));
+    KvClient::new(channel).put(request).await.map(drop)
+}
+
+async fn get(url: &str, key: &str, serializable: bool) -> Result<Option<Vec<u8>>, tonic::Status> {
+    let channel = playground::probe::channel(url).unwrap();
+    let request =
+        RangeRequest { key: key.as_bytes().to_vec().into(), serializable, ..Default::default() };
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(Duration::from_secs(2));
+    let response = KvClient::new(channel).range(request).await?.into_inner();
+    Ok(response.kvs.first().map(|kv| kv.value.to_vec()))
+}
+
+async fn hash(url: &str) -> u32 {
+    let channel = playground::probe::channel(url).unwrap();
+    let request = proto::etcdserverpb::HashKvRequest { revision: 0 };
+    MaintenanceClient::new(channel).hash_kv(request).await.unwrap().into_inner().hash
+}
+
+fn urls(nodes: &[Value]) -> Vec<String> {
+    nodes.iter().map(|node| node["client_url"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn up_kill_start_down_and_up_again_keep_names_ports_ids_and_data() {
+    let machine = Machine::new();
+    let said = machine.ok(&["up", "-d"]);
+    assert!(said.contains("cluster default is up: healthy"), "{said}");
+    let before = machine.ps("default");
+    assert_eq!(before["cluster"], "default");
+    assert_eq!(before["engine"], "builtin");
+    let nodes = machine.nodes("default");
+    assert_eq!(nodes.len(), 3);
+    assert_eq!(nodes.iter().filter(|node| node["role"] == "leader").count(), 1);
+    assert!(nodes.iter().all(|node| node["state"] == "running"));
+    on_runtime(put(&urls(&nodes)[0], "k", "v")).unwrap();
+
+    let said = machine.ok(&["kill", "leader"]);
+    assert!(said.contains("is killed (it was the leader)"), "{said}");
+    let degraded = eventually("another leader", || {
+        let ps = machine.ps("default");
+        let led = ps["nodes"].as_array()?.iter().any(|node| node["role"] == "leader");
+        Some(ps).filter(|ps| ps["health"] == "at-risk" && led)
+    });
+    let exited = degraded["nodes"].as_array().unwrap().iter();
+    assert_eq!(exited.filter(|node| node["state"] == "exited").count(), 1);
+    machine.ok(&["start", "all"]);
+    machine.await_health("default", "healthy");
+
+    let pids = machine.pids("default");
+    machine.ok(&["down"]);
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+    let stopped = machine.ps("default");
+    assert_eq!(stopped["health"], "no-quorum");
+    assert!(stopped["nodes"].as_array().unwrap().iter().all(|node| node["state"] == "stopped"));
+
+    let said = machine.ok(&["up", "-d"]);
+    assert!(said.contains("is up again"), "{said}");
+    let facts = |ps: &Value| {
+        ps["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| ["name", "client_url", "peer_url", "member_id"].map(|it| node[it].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(facts(&machine.ps("default")), facts(&before));
+    let urls = urls(&nodes);
+    assert_eq!(on_runtime(get(&urls[2], "k", false)).unwrap().unwrap(), b"v");
+
+    machine.ok(&["down", "--purge"]);
+    assert!(!machine.directory("default").exists());
+    assert!(machine.fails(1, &["ps"]).contains("no cluster named default"));
+}
+
+#[test]
+fn a_dead_client_touches_nothing_and_a_dead_supervisor_leaves_nothing() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    let pids = machine.pids("default");
+    assert_eq!(pids.len(), 3);
+
+    let mut follower: Child =
+        machine.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(follower.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with('n') && line.contains(" | "), "{line}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(machine.pids("default"), pids);
+
+    let supervisor = machine.supervisor("default");
+    kill(supervisor);
+    eventually("all nodes to die with their supervisor", || {
+        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+    });
+    let complaint = machine.fails(1, &["kill", "n1"]);
+    assert!(complaint.contains("not running: start it with `etcd-tui up default`"), "{complaint}");
+    machine.ok(&["up", "-d"]);
+    assert_ne!(machine.supervisor("default"), supervisor);
+    machine.await_health("default", "healthy");
+}
+
+#[test]
+fn without_a_majority_only_serializable_reads_work_and_the_cluster_heals() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    on_runtime(put(&urls(&machine.nodes("default"))[0], "k", "v")).unwrap();
+    machine.ok(&["kill", "majority"]);
+    machine.await_health("default", "no-quorum");
+    let alive: Vec<Value> =
+        machine.nodes("default").into_iter().filter(|node| !node["pid"].is_null()).collect();
+    assert_eq!(alive.len(), 1);
+    let url = urls(&alive)[0].clone();
+    assert!(on_runtime(put(&url, "k", "w")).is_err());
+    assert!(on_runtime(get(&url, "k", false)).is_err());
+    assert_eq!(on_runtime(get(&url, "k", true)).unwrap().unwrap(), b"v");
+    machine.ok(&["start", "all"]);
+    machine.await_health("default", "healthy");
+    on_runtime(put(&url, "k", "x")).unwrap();
+}
+
+#[test]
+fn a_paused_node_can_be_resumed_and_can_be_stopped() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    machine.ok(&["pause", "n2"]);
+    let state = |name: &str| {
+        let nodes = machine.nodes("default");
+        let node = nodes.iter().find(|node| node["name"] == name).unwrap();
+        node["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state("n2"), "paused");
+    machine.await_health("default", "at-risk");
+    assert!(machine.fails(1, &["pause", "n2"]).contains("already paused"));
+    machine.ok(&["resume", "n2"]);
+    machine.await_health("default", "healthy");
+    machine.ok(&["pause", "n3"]);
+    machine.ok(&["stop", "n3"]);
+    assert_eq!(state("n3"), "stopped");
+    machine.ok(&["restart", "all"]);
+    machine.await_health("default", "healthy");
+}
+
+#[test]
+fn replace_grow_and_shrink_keep_the_data_on_every_member() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    let first = urls(&machine.nodes("default"))[0].clone();
+    on_runtime(async {
+        for number in 0..50 {
+            put(&first, &format!("k{number}"), "v").await.unwrap();
+        }
+    });
+    let old = machine.nodes("default")[1]["member_id"].clone();
+    machine.ok(&["kill", "n2"]);
+    machine.ok(&["wipe", "n2"]);
+    let said = machine.ok(&["replace", "n2"]);
+    assert!(said.contains("n2 is replaced, every member holds the same data"), "{said}");
+    let ps = machine.await_health("default", "healthy");
+    assert_ne!(ps["nodes"][1]["member_id"], old);
+
+    let said = machine.ok(&["grow"]);
+    assert!(said.contains("5 nodes"), "{said}");
+    machine.await_health("default", "healthy");
+    let nodes = machine.nodes("default");
+    assert_eq!(nodes.len(), 5);
+    let hashes = on_runtime(async {
+        let mut hashes = Vec::new();
+        for url in urls(&nodes) {
+            hashes.push(hash(&url).await);
+        }
+        hashes
+    });
+    assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+    // Five may lose two.
+    machine.ok(&["kill", "minority"]);
+    eventually("a write", || on_runtime(put(&first_alive(&machine), "after", "v")).ok());
+    machine.ok(&["start", "all"]);
+    machine.await_health("default", "healthy");
+
+    let said = machine.ok(&["shrink", "--nodes", "3"]);
+    assert!(said.contains("3 nodes"), "{said}");
+    machine.await_health("default", "healthy");
+    assert_eq!(machine.nodes("default").len(), 3);
+    let urls = urls(&machine.nodes("default"));
+    assert_eq!(on_runtime(get(&urls[1], "k49", false)).unwrap().unwrap(), b"v");
+    // What was changed is what comes up again.
+    machine.ok(&["down"]);
+    machine.ok(&["up", "-d"]);
+    machine.await_health("default", "healthy");
+}
+
+fn first_alive(machine: &Machine) -> String {
+    let nodes = machine.nodes("default");
+    let alive: Vec<Value> = nodes.into_iter().filter(|node| !node["pid"].is_null()).collect();
+    urls(&alive)[0].clone()
+}
+
+#[test]
+fn a_node_whose_data_is_lost_says_so_and_how_to_go_on() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    machine.ok(&["stop", "n3"]);
+    let said = machine.ok(&["wipe", "n3"]);
+    assert!(said.contains("data.trash-"), "{said}");
+    assert!(machine.fails(1, &["wipe", "n1"]).contains("n1 runs: `etcd-tui stop n1` first"));
+    let complaint = machine.fails(1, &["start", "n3"]);
+    assert!(complaint.contains("etcd-tui replace"), "{complaint}");
+}
+
+#[test]
+fn two_clusters_live_side_by_side_and_two_launchers_do_not_collide() {
+    let machine = Machine::new();
+    let launch = |name: &str| {
+        let mut command = machine.command(&["up", name, "-d", "--nodes", "1", "--ephemeral"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let launched = [launch("a"), launch("b"), launch("a")];
+    for launched in launched {
+        let output = launched.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let listed: Value = serde_json::from_str(&machine.ok(&["ls", "--json"])).unwrap();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_ne!(listed[0]["endpoints"], listed[1]["endpoints"]);
+    assert!(listed.iter().all(|it| it["state"] == "running" && it["health"] == "healthy"));
+    assert!(machine.ok(&["env", "b"]).contains(listed[1]["endpoints"][0].as_str().unwrap()));
+    machine.ok(&["down", "a"]);
+    assert!(!machine.directory("a").exists(), "an ephemeral cluster is deleted by down");
+    assert_eq!(machine.ps("b")["health"], "healthy");
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_answered_with_one_sentence() {
+    let machine = Machine::new();
+    let one_sentence = |status: i32, arguments: &[&str], part: &str| {
+        let complaint = machine.fails(status, arguments);
+        assert!(complaint.contains(part), "{arguments:?}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
+    };
+    one_sentence(2, &["up", "-d", "--nodes", "0"], "1 to 9 nodes");
+    one_sentence(2, &["up", "-d", "--nodes", "10"], "1 to 9 nodes");
+    one_sentence(2, &["up", "-d", "Not/A/Name"], "cannot name a cluster");
+    one_sentence(2, &["kill", "everyone"], "selects no node");
+    one_sentence(2, &["up", "-d", "--base-port", "80"], "out of range");
+    one_sentence(2, &["connect", "--endpoints", "nonsense"], "client URL looks like");
+    one_sentence(1, &["down", "nowhere"], "no cluster named nowhere");
+    one_sentence(1, &["attach", "nowhere"], "no cluster named nowhere");
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let holder = format!("port {port} is held by pid {}", std::process::id());
+    one_sentence(1, &["up", "-d", "--base-port", &port.to_string()], &holder);
+    assert!(!machine.directory("default").exists(), "a refused cluster leaves nothing behind");
+
+    let file = machine.home.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut command = machine.command(&["up", "-d"]);
+    let output = command.env("ETCD_TUI_HOME", &file).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint.contains("ETCD_TUI_HOME names another"), "{complaint}");
+}
+
+#[test]
+fn up_that_cannot_be_says_which_node_and_why() {
+    let machine = Machine::new();
+    machine.ok(&["up", "-d", "--nodes", "1"]);
+    let url = urls(&machine.nodes("default"))[0].clone();
+    machine.ok(&["down"]);
+    let _busy = TcpListener::bind(url.strip_prefix("http://").unwrap()).unwrap();
+    let complaint = machine.fails(1, &["up", "-d", "--nodes", "3"]);
+    assert!(complaint.contains("has 1 nodes and keeps them"), "{complaint}");
+    assert!(complaint.contains("n1 is exited: port"), "{complaint}");
+    assert!(complaint.contains(&format!("held by pid {}", std::process::id())), "{complaint}");
+}
+
+#[test]
+fn files_are_for_the_owner_alone_and_the_plan_is_readable() {
+    use std::os::unix::fs::PermissionsExt;
+    let machine = Machine::new();
+    machine.ok(&["up", "-d", "--nodes", "1"]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = machine.directory("default");
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("nodes/n1/node.log")), 0o600);
+    let sockets = machine.home.path().join("etcd-tui");
+    let socket = fs::read_dir(&sockets).unwrap().next().unwrap().unwrap().path();
+    assert_eq!((mode(&sockets), mode(&socket)), (0o700, 0o600));
+    let plan = fs::read_to_string(directory.join("cluster.toml")).unwrap();
+    assert!(plan.contains("name = \"default\"") && plan.contains("client_port = "), "{plan}");
+}
