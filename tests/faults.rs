@@ -4,6 +4,9 @@
 //! missing or changed, and the key space has one hash on all members. What makes sense on
 //! etcd too is run on etcd 3.5 as well, so that the scenario itself is tested.
 
+// In a test an unwrap is an assertion.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use support::client::{Client, Member};

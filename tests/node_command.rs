@@ -1,5 +1,8 @@
 //! `etcd-tui node` and the name `etcd`: what the words on the command line do.
 
+// In a test an unwrap is an assertion.
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 fn node() -> Command {

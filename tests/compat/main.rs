@@ -6,6 +6,9 @@
 //! why. What is asserted was seen on etcd first: a scenario that etcd fails is a wrong
 //! scenario.
 
+// In a test an unwrap is an assertion.
+#![allow(clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
