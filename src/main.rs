@@ -8,16 +8,22 @@
 
 mod cli;
 mod connect;
+mod flags;
 mod log_lines;
+mod logging;
 mod node_command;
 mod output;
 mod paths;
 mod screen;
+mod start_node;
 mod supervise;
+#[cfg(test)]
+mod tidy;
 mod up;
 mod verbs;
+mod version;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 use playground::PlaygroundError;
@@ -29,7 +35,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     let mut arguments: Vec<OsString> = arguments.collect();
-    if Path::new(&program).file_name().is_some_and(|name| name == "etcd") {
+    if node_command::is_etcd_name(&program) {
         return node_command::run(arguments);
     }
     if arguments.first().is_some_and(|first| first == "node") {
