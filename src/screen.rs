@@ -5,7 +5,12 @@
 //! into updates. A command that takes long runs beside the rest, so the UI sees what happens
 //! meanwhile.
 
-use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::bail;
 use playground::{
@@ -18,6 +23,10 @@ use crate::output;
 
 /// Between views when nothing happens; every event is followed by a view at once.
 const VIEW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events from before the UI was opened that it is told: how many at most, and how old.
+const RECENT_EVENTS: u64 = 40;
+const RECENT: Duration = Duration::from_secs(3);
 
 /// One frame to print instead of a terminal UI.
 #[derive(Debug)]
@@ -127,8 +136,8 @@ fn no_color() -> bool {
 /// Runs until the UI has gone.
 async fn translate(client: Arc<Client>, view: FleetView, port: FleetPort) {
     let FleetPort { mut commands, updates } = port;
-    // A few events from before, so that the feed does not begin empty.
-    let since = view.event_seq.saturating_sub(20);
+    // The feed shows when it heard of an event, so what is long past must not enter it.
+    let since = view.event_seq.saturating_sub(RECENT_EVENTS);
     let mut events = client.subscribe(since).await.ok();
     let mut operation = None;
     let mut interval = tokio::time::interval(VIEW_INTERVAL);
@@ -143,7 +152,10 @@ async fn translate(client: Arc<Client>, view: FleetView, port: FleetPort) {
                 None => return,
             },
             event = next(&mut events) => {
-                let Event { node, text, .. } = event;
+                let Event { node, text, unix_ms, .. } = event;
+                if is_past(unix_ms) {
+                    continue;
+                }
                 let node = node.unwrap_or_default();
                 match updates.send(FleetUpdate::Event { node, text }).await {
                     Ok(()) => show(&client, &updates, &mut operation).await,
@@ -156,6 +168,12 @@ async fn translate(client: Arc<Client>, view: FleetView, port: FleetPort) {
             return;
         }
     }
+}
+
+fn is_past(unix_ms: u64) -> bool {
+    let happened = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
+    // Fails for an event of the future, which a clock set back can make.
+    happened.elapsed().is_ok_and(|age| age > RECENT)
 }
 
 /// The next event; never, once the supervisor has gone.
@@ -192,7 +210,7 @@ async fn show(
             (None, before) => {
                 let before = before.as_deref().unwrap_or_default();
                 let what = before.split_once(": ").map_or(before, |(what, _)| what).to_owned();
-                FleetUpdate::Progress { what, step: String::new(), done: true }
+                FleetUpdate::Progress { what, step: "done".to_owned(), done: true }
             }
         };
         updates.send(progress).await?;

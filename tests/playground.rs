@@ -266,6 +266,15 @@ fn without_a_majority_only_serializable_reads_work_and_the_cluster_heals() {
     machine.ok(&["start", "all"]);
     machine.await_health("default", "healthy");
     on_runtime(put(&url, "k", "x")).unwrap();
+
+    machine.ok(&["kill", "all"]);
+    assert!(machine.pids("default").is_empty());
+    let said = machine.ok(&["start", "n1"]);
+    assert!(said.contains("n1 is started and will serve once 2 nodes run"), "{said}");
+    let said = machine.ok(&["start", "all"]);
+    assert!(said.contains("n2 is ready") && said.contains("n3 is ready"), "{said}");
+    machine.await_health("default", "healthy");
+    assert_eq!(on_runtime(get(&url, "k", false)).unwrap().unwrap(), b"x");
 }
 
 #[test]

@@ -107,9 +107,10 @@ impl Procedure {
             ));
         }
         if others < quorum(view.voters) {
+            let fix = if others + 1 == view.voters { "grow" } else { "start all" };
             return Err(format!(
-                "replacing {node} needs {} other voters that serve, and {others} do: bring the \
-                 others back first with `etcd-tui start all`",
+                "replacing {node} needs {} other voters that serve, and there are {others}: \
+                 `etcd-tui {fix}` first",
                 quorum(view.voters)
             ));
         }
@@ -154,8 +155,8 @@ impl Procedure {
         steps.push(Step::Verify);
         let total = view.nodes.len() + nodes.len();
         Ok(Self::new(
-            format!("growing to {total} nodes"),
-            format!("the cluster has {total} nodes, every member holds the same data"),
+            format!("growing to {}", count(total)),
+            format!("the cluster has {}, every member holds the same data", count(total)),
             steps,
         ))
     }
@@ -188,8 +189,8 @@ impl Procedure {
         }
         steps.push(Step::Verify);
         Ok(Self::new(
-            format!("shrinking to {total} nodes"),
-            format!("the cluster has {total} nodes"),
+            format!("shrinking to {}", count(total)),
+            format!("the cluster has {}", count(total)),
             steps,
         ))
     }
@@ -305,6 +306,10 @@ fn serves(view: &FleetView, name: &str) -> bool {
     })
 }
 
+fn count(nodes: usize) -> String {
+    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+}
+
 /// A step in words.
 pub fn describe(step: &Step) -> String {
     match step {
@@ -389,7 +394,9 @@ mod tests {
         assert!(Procedure::replace(&view(3, 3), "n1").is_ok());
         assert!(Procedure::replace(&view(3, 2), "n2").unwrap_err().contains("2 other voters"));
         assert!(Procedure::replace(&view(3, 1), "n3").is_err());
-        assert!(Procedure::replace(&view(2, 2), "n2").is_err());
+        assert!(Procedure::replace(&view(2, 2), "n2").unwrap_err().contains("etcd-tui grow"));
+        assert!(Procedure::replace(&view(2, 1), "n2").unwrap_err().contains("etcd-tui grow"));
+        assert!(Procedure::replace(&view(5, 2), "n5").unwrap_err().contains("start all"));
         assert!(Procedure::replace(&view(1, 1), "n1").unwrap_err().contains("only copy"));
         assert!(Procedure::replace(&view(5, 3), "n5").is_ok());
         assert!(Procedure::replace(&view(5, 3), "n3").is_err());

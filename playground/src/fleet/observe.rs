@@ -16,13 +16,18 @@ impl Fleet {
     /// The name of the node that leads: the one that the highest term names as its leader, if
     /// its process answers. It may not have told so itself yet, but must not deny it.
     pub fn leader_name(&self) -> Option<String> {
+        self.leader().map(|(_, name)| name)
+    }
+
+    /// The present term and its leader.
+    fn leader(&self) -> Option<(u64, String)> {
         let term = self.fresh().map(|(_, report)| report.term).max()?;
         let named = |report: &Report| report.term == term && report.leader != 0;
         let leader = self.fresh().map(|(_, it)| it).find(|it| named(it))?.leader;
         let denies = |report: &Report| report.term == term && report.leader != leader;
         self.fresh()
             .find(|(_, report)| report.member_id == leader && !denies(report))
-            .map(|(name, _)| name.clone())
+            .map(|(name, _)| (term, name.clone()))
     }
 
     /// The most recent opinion about the members: the leader's, or that of the highest term.
@@ -131,10 +136,7 @@ impl Fleet {
 
     /// Says when the leader changes. Losing it is said once, not for every node that notices.
     pub(super) fn note_leader(&mut self, effects: &mut Vec<FleetEffect>) {
-        let leader = self.leader_name().map(|name| {
-            let report = self.nodes.get(&name).and_then(|node| node.report.as_ref());
-            (report.map_or(0, |report| report.term), name)
-        });
+        let leader = self.leader();
         if leader == self.last_leader {
             return;
         }

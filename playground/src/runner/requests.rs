@@ -13,7 +13,7 @@ use crate::{
     logs,
     protocol::{Refusal, Reply, Request, Verb},
     selector::{Eligible, Selector},
-    view::{FleetView, NodeState},
+    view::{FleetView, NodeState, Role, quorum},
 };
 
 /// How long a started node may take to serve before the request says so.
@@ -99,7 +99,7 @@ impl Supervisor {
         self.execute(effects).await;
         let was = |name: &String| {
             view.node(name).map_or("", |node| match node.role {
-                crate::view::Role::Leader => " (it was the leader)",
+                Role::Leader => " (it was the leader)",
                 _ => "",
             })
         };
@@ -185,6 +185,12 @@ impl Supervisor {
                 if !failed.is_empty() {
                     return Some(Err(failed.join("; ")));
                 }
+                if let Some(quorum) = self.missing_quorum() {
+                    let waits = |node: &String| {
+                        format!("{node} is started and will serve once {quorum} nodes run")
+                    };
+                    return Some(Ok(nodes().map(waits).collect()));
+                }
                 nodes().all(|node| self.is_running(node))
             }
         };
@@ -200,6 +206,16 @@ impl Supervisor {
             .map(|node| self.not_ready(node))
             .collect();
         Some(Err(late.join("; ")))
+    }
+
+    /// How many nodes would have to run, if too few do: then none can become ready.
+    fn missing_quorum(&self) -> Option<usize> {
+        let names = self.fleet.names();
+        let awake = |name: &&String| {
+            matches!(self.fleet.state(name), Some((NodeState::Starting | NodeState::Running, _)))
+        };
+        let quorum = quorum(names.len());
+        (names.iter().filter(awake).count() < quorum).then_some(quorum)
     }
 
     fn is_running(&self, node: &str) -> bool {

@@ -59,3 +59,50 @@ pub(crate) fn end_leftovers(state: &StateFile, path: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("/bin/sleep").arg("600").spawn().unwrap()
+    }
+
+    fn record(process: ProcessIdentity) -> StateFile {
+        let node = NodeRecord { process: Some(process), member_id: Some("ff".into()) };
+        StateFile { supervisor: None, nodes: [("n1".to_owned(), node)].into() }
+    }
+
+    #[test]
+    fn a_recorded_node_is_ended_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let (mut left, mut bystander) = (sleeper(), sleeper());
+        let identity = |child: &Child| ProcessIdentity::of(child.id()).unwrap();
+        // The pid of the bystander, but the start time of another process.
+        let mut impostor = serde_json::to_value(identity(&bystander)).unwrap();
+        impostor["start_time"] = 1.into();
+        end_leftovers(&record(serde_json::from_value(impostor).unwrap()), &path);
+        end_leftovers(&record(identity(&left)), &path);
+        assert!(!left.wait().unwrap().success());
+        assert!(bystander.try_wait().unwrap().is_none());
+        bystander.kill().unwrap();
+        bystander.wait().unwrap();
+    }
+
+    #[test]
+    fn the_file_survives_and_a_damaged_one_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        save(&path, record(me.clone()).nodes);
+        let known = load(&path);
+        assert_eq!(known.member_id("n1"), Some(0xff));
+        assert_eq!(known.member_id("n2"), None);
+        assert_eq!(known.supervisor, Some(me));
+        std::fs::write(&path, "{").unwrap();
+        assert!(load(&path).nodes.is_empty());
+    }
+}
