@@ -17,6 +17,7 @@ mod kv;
 mod lease;
 mod maintenance;
 mod members;
+mod process;
 mod recipes;
 mod refusals;
 mod txn;
