@@ -39,6 +39,7 @@ macro_rules! on_ours_and_etcd {
 }
 
 on_ours_and_etcd!(
+    the_check_notices_what_it_must,
     the_leader_is_killed_under_load,
     all_are_killed_under_load,
     every_node_in_turn_is_killed_under_load,
@@ -69,6 +70,28 @@ fn assert_equal_hashes(cluster: &Cluster, members: &[usize]) {
             .collect::<Result<Vec<(u32, i64)>, String>>()
     });
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "hashes differ: {hashes:x?}");
+}
+
+/// A check that cannot fail proves nothing: each kind of loss, forged, must be noticed.
+fn the_check_notices_what_it_must(engine: Engine) {
+    let cluster = Cluster::start(engine, 1, &[]);
+    let load = Load::start(&cluster.endpoints(), 2);
+    load.wait_for(20);
+    let acks = load.stop();
+    let client = cluster.client(0);
+    load::assert_kept(&client, &acks);
+    let last = acks.last().expect("a write").clone();
+    let forged = [
+        Ack { key: format!("{}-lost", last.key), ..last.clone() },
+        Ack { value: "changed".into(), ..last.clone() },
+        Ack { revision: last.revision - 1, ..last.clone() },
+        last.clone(),
+    ];
+    for ack in forged {
+        let told: Vec<Ack> = acks.iter().cloned().chain([ack.clone()]).collect();
+        let check = std::panic::AssertUnwindSafe(|| load::assert_kept(&client, &told));
+        assert!(std::panic::catch_unwind(check).is_err(), "{ack:?} was not noticed");
+    }
 }
 
 fn the_leader_is_killed_under_load(engine: Engine) {

@@ -17,10 +17,13 @@ mod kv;
 mod lease;
 mod maintenance;
 mod members;
+mod process;
 mod recipes;
 mod refusals;
 mod txn;
 mod watch;
+mod wire;
+mod wire_watch;
 
 use support::cluster::Cluster;
 use support::etcdctl::Etcdctl;
@@ -57,6 +60,35 @@ fn run(engine: Engine, ctl: Ctl, scenario: fn(Setup)) {
         scenario(Setup { engine, ctl });
     }
 }
+
+/// Runs a scenario that speaks gRPC itself and needs no etcdctl.
+fn run_on_wire(engine: Engine, scenario: fn(Engine)) {
+    if tools::are_there([engine.program()]) {
+        scenario(engine);
+    }
+}
+
+/// One test for each named scenario and each server.
+macro_rules! against_every_server {
+    ($($scenario:ident),+ $(,)?) => {
+        mod ours {
+            $(#[test] fn $scenario() {
+                crate::run_on_wire(crate::Engine::Ours, super::$scenario);
+            })+
+        }
+        mod etcd35 {
+            $(#[test] fn $scenario() {
+                crate::run_on_wire(crate::Engine::Etcd35, super::$scenario);
+            })+
+        }
+        mod etcd34 {
+            $(#[test] fn $scenario() {
+                crate::run_on_wire(crate::Engine::Etcd34, super::$scenario);
+            })+
+        }
+    };
+}
+pub(crate) use against_every_server;
 
 /// One test for each named scenario and each pair of server and client.
 macro_rules! against_every_engine {

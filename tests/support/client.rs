@@ -63,7 +63,18 @@ impl Client {
         Client { runtime, channel }
     }
 
-    fn wait<T>(
+    /// The connection, for a call this client has no word for.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Runs a call to its end on this client's runtime.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Waits for the answer of a unary call.
+    pub fn wait<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Refusal> {

@@ -32,6 +32,8 @@ pub struct Node {
 pub struct Cluster {
     pub engine: Engine,
     pub nodes: Vec<Node>,
+    /// Variables each node is started with.
+    pub environment: Vec<(String, String)>,
     flags: Vec<String>,
     token: String,
     root: tempfile::TempDir,
@@ -64,6 +66,11 @@ impl Node {
 
     pub fn is_running(&self) -> bool {
         self.child.is_some()
+    }
+
+    /// From the next start on it is told this --initial-cluster.
+    pub fn tell_another_cluster(&mut self, initial_cluster: &str) {
+        self.initial_cluster = initial_cluster.into();
     }
 
     fn log_path(&self) -> PathBuf {
@@ -146,7 +153,7 @@ impl Cluster {
             (1..=count).map(|number| Node::new(format!("n{number}"), root.path())).collect();
         let token = format!("token-{}", nodes[0].peer_port.number);
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        let mut cluster = Cluster { engine, nodes, flags, token, root };
+        let mut cluster = Cluster { engine, nodes, environment: Vec::new(), flags, token, root };
         let initial: Vec<String> =
             cluster.nodes.iter().map(|node| format!("{}={}", node.name, node.peer_url())).collect();
         for node in &mut cluster.nodes {
@@ -170,6 +177,7 @@ impl Cluster {
             command.arg("node");
         }
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg(format!("--name={}", node.name))
             .arg("--data-dir")
             .arg(&node.directory)

@@ -69,22 +69,30 @@ fn from_wheel(name: &str) -> Result<PathBuf, String> {
 /// etcd 3.4 is Debian's; another version on the path would answer other questions.
 fn from_path(name: &str, package: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let program = std::env::split_paths(&path)
-        .chain([PathBuf::from("/usr/bin")])
-        .map(|directory| directory.join(name))
-        .find(|program| program.is_file())
-        .ok_or(format!("{name} 3.4 is missing; apt-get install {package}"))?;
-    let argument = if name == "etcd" { "--version" } else { "version" };
-    let output = std::process::Command::new(&program)
+    let mut others = Vec::new();
+    for directory in std::env::split_paths(&path).chain([PathBuf::from("/usr/bin")]) {
+        let program = directory.join(name);
+        if !program.is_file() {
+            continue;
+        }
+        match version_line(&program, if name == "etcd" { "--version" } else { "version" }) {
+            Ok(line) if line.contains(": 3.4.") => return Ok(program),
+            Ok(line) | Err(line) => others.push(format!("{} says {line}", program.display())),
+        }
+    }
+    others.dedup();
+    Err(format!("{name} 3.4 is missing, apt-get install {package} {}", others.join(", ")))
+}
+
+/// The first line of what a program says about its version.
+fn version_line(program: &Path, argument: &str) -> Result<String, String> {
+    let output = std::process::Command::new(program)
         .arg(argument)
         .env("ETCDCTL_API", "3")
         .output()
-        .map_err(|error| format!("{} does not run: {error}", program.display()))?;
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    match lines.lines().next() {
-        Some(line) if line.contains(": 3.4.") => Ok(program),
-        line => Err(format!("{} is not 3.4 but {line:?}", program.display())),
-    }
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().next().map(str::to_string).ok_or("nothing".into())
 }
 
 /// True if the tests are to be trusted, so that nothing may be skipped.
