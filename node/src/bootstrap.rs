@@ -42,17 +42,29 @@ pub enum Error {
     Directory(#[from] DataDirError),
     #[error("couldn't find local name \"{0}\" in the initial cluster configuration")]
     NameNotInCluster(String),
-    #[error("member {0:x} has already been bootstrapped; its data directory is gone: remove the member from the cluster, add it again and start it with --initial-cluster-state existing")]
+    #[error(
+        "member {0:x} has already been bootstrapped; its data directory is gone: remove the member from the cluster, add it again and start it with --initial-cluster-state existing"
+    )]
     AlreadyBootstrapped(u64),
-    #[error("cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs ({0})")]
+    #[error(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs ({0})"
+    )]
     NoPeers(String),
-    #[error("error validating peerURLs: unmatched member while checking PeerURLs; add this member to the cluster first (member add), with peer URLs {0}")]
+    #[error(
+        "error validating peerURLs: unmatched member while checking PeerURLs; add this member to the cluster first (member add), with peer URLs {0}"
+    )]
     NotAMember(String),
-    #[error("error validating peerURLs: the member count is unequal: --initial-cluster names {flags} members, the cluster has {cluster}")]
+    #[error(
+        "error validating peerURLs: the member count is unequal: --initial-cluster names {flags} members, the cluster has {cluster}"
+    )]
     CountUnequal { flags: usize, cluster: usize },
-    #[error("the member has been permanently removed from the cluster; data-dir used by this member must be removed")]
+    #[error(
+        "the member has been permanently removed from the cluster; data-dir used by this member must be removed"
+    )]
     Removed,
-    #[error("the log's snapshot at index {0} is gone: restore the data directory, or remove the member and add it again")]
+    #[error(
+        "the log's snapshot at index {0} is gone: restore the data directory, or remove the member and add it again"
+    )]
     SnapshotLost(u64),
     #[error("the log ends at {last} but the state before {first} is missing")]
     Gap { first: u64, last: u64 },
@@ -86,9 +98,9 @@ pub async fn boot(
     config: &Config,
     directories: &Directories,
     directory_id: [u8; 16],
+    store_options: StoreOptions,
 ) -> Result<Booted, Error> {
-    let options =
-        WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() };
+    let options = WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() };
     snapshot_file::sweep(&directories.snapshots)?;
     if Wal::exists(&directories.wal)? {
         let (wal, recovered) = Wal::open(&directories.wal, options, 0)?;
@@ -96,20 +108,22 @@ pub async fn boot(
             tracing::warn!("{repaired}");
         }
         if !recovered.markers.is_empty() {
-            return go_on(config, directories, wal, recovered);
+            return go_on(config, directories, wal, recovered, store_options);
         }
         // Stopped between its first two steps: nothing was voted or acknowledged.
         let identity = recovered.identity;
         return if config.bootstrap.existing {
-            join(config, directories, Some((wal, identity)), options, directory_id).await
+            join(config, directories, Some((wal, identity)), options, directory_id, store_options)
+                .await
         } else {
-            found(config, directories, Some((wal, identity)), options, directory_id).await
+            found(config, directories, Some((wal, identity)), options, directory_id, store_options)
+                .await
         };
     }
     if config.bootstrap.existing {
-        join(config, directories, None, options, directory_id).await
+        join(config, directories, None, options, directory_id, store_options).await
     } else {
-        found(config, directories, None, options, directory_id).await
+        found(config, directories, None, options, directory_id, store_options).await
     }
 }
 
@@ -134,6 +148,7 @@ async fn found(
     wal: Option<(Wal, wal::Identity)>,
     options: WalOptions,
     directory_id: [u8; 16],
+    store_options: StoreOptions,
 ) -> Result<Booted, Error> {
     let members = founders(config);
     let own = config.bootstrap.cluster.iter().find(|(name, _)| *name == config.name);
@@ -166,7 +181,7 @@ async fn found(
     let hard_state = first_hard_state();
     wal.append(&[], Some(&hard_state))?;
     wal.sync()?;
-    let (store, _) = Store::open(&directories.state, StoreOptions::default())?;
+    let (store, _) = Store::open(&directories.state, store_options)?;
     let state = snapshots::load_into(&directories.snapshots, &store, 1, 1)?;
     let conf_state = meta.get_conf_state().clone();
     let log = LogView::new((1, 1), Vec::new(), hard_state, conf_state, meta);
@@ -181,11 +196,7 @@ fn first_hard_state() -> HardState {
 }
 
 fn marker(meta: &SnapshotMetadata) -> SnapshotMarker {
-    SnapshotMarker {
-        index: meta.index,
-        term: meta.term,
-        conf_state: meta.get_conf_state().clone(),
-    }
+    SnapshotMarker { index: meta.index, term: meta.term, conf_state: meta.get_conf_state().clone() }
 }
 
 fn open_new(
@@ -228,6 +239,7 @@ async fn join(
     wal: Option<(Wal, wal::Identity)>,
     options: WalOptions,
     directory_id: [u8; 16],
+    store_options: StoreOptions,
 ) -> Result<Booted, Error> {
     let own_urls = &config.listen.advertise_peer;
     let others: Vec<String> = config
@@ -264,7 +276,7 @@ async fn join(
     let (mut wal, identity) =
         open_new(wal, directories, members.cluster_id, own.id, directory_id, options)?;
     wal.sync()?;
-    let (store, loaded) = Store::open(&directories.state, StoreOptions::default())?;
+    let (store, loaded) = Store::open(&directories.state, store_options)?;
     if loaded.is_some() {
         store.reset()?;
     }
@@ -309,9 +321,10 @@ fn go_on(
     directories: &Directories,
     wal: Wal,
     recovered: Recovered,
+    store_options: StoreOptions,
 ) -> Result<Booted, Error> {
     let (found, snapshot) = newest_snapshot(&directories.snapshots, &recovered)?;
-    let (store, loaded) = Store::open(&directories.state, StoreOptions::default())?;
+    let (store, loaded) = Store::open(&directories.state, store_options)?;
     let state = match loaded.filter(|loaded| fits(loaded, &snapshot, &recovered)) {
         Some(loaded) => load_store(&store, loaded),
         None => None,
@@ -334,8 +347,7 @@ fn go_on(
     let log = log_view(recovered, &state, &snapshot)?;
     let members = state.members.clone();
     let alone = state.applied.voters == [identity.member_id];
-    let booted =
-        Booted { identity, wal, store, state, log, members, snapshot_bytes: found, alone };
+    let booted = Booted { identity, wal, store, state, log, members, snapshot_bytes: found, alone };
     if config.bootstrap.force_new_cluster {
         return crate::disaster::force_new_cluster(booted, directories);
     }
@@ -441,4 +453,3 @@ fn log_view(
     conf_state.set_learners(applied.learners.clone());
     Ok(LogView::new(base, entries.into(), hard_state, conf_state, snapshot.clone()))
 }
-

@@ -27,10 +27,13 @@ pub fn force_new_cluster(mut booted: Booted, directories: &Directories) -> Resul
     replay(&mut booted, hard_state.commit)?;
     let own = booted.state.members.get(id).cloned();
     let cluster_id = booted.state.members.cluster_id;
-    booted.state.members = Members::new(cluster_id, own.map(|mut member| {
-        member.is_learner = false;
-        member
-    }));
+    booted.state.members = Members::new(
+        cluster_id,
+        own.map(|mut member| {
+            member.is_learner = false;
+            member
+        }),
+    );
     let index = booted.state.applied.index;
     let term = hard_state.term + 1;
     booted.state.applied = Position { index, term, voters: vec![id], learners: Vec::new() };
@@ -83,8 +86,7 @@ fn write(booted: &mut Booted, directories: &Directories, term: u64) -> Result<()
     })?;
     booted.wal.append(&[], Some(&hard_state))?;
     booted.wal.sync()?;
-    booted.state =
-        snapshots::load_into(&directories.snapshots, &booted.store, meta.index, term)?;
+    booted.state = snapshots::load_into(&directories.snapshots, &booted.store, meta.index, term)?;
     booted.log = LogView::new((meta.index, term), Vec::new(), hard_state, conf_state, meta);
     Ok(())
 }

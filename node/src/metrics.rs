@@ -4,24 +4,46 @@
 //! has a true value here is exported.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds in seconds: 1 ms to 8.192 s, doubling, as etcd's disk histograms.
+/// Buckets of a histogram; each bound is twice the one before, as in etcd.
 const BUCKETS: usize = 14;
+/// First bound of etcd's disk histograms.
+const DISK_BOUND_US: u64 = 1000;
+/// First bound of etcd's round trip histogram.
+const ROUND_TRIP_BOUND_US: u64 = 100;
 
-/// Durations, in etcd's disk buckets.
-#[derive(Default)]
+/// Durations.
+#[derive(Debug)]
 pub struct Histogram {
+    first_bound_us: u64,
     buckets: [AtomicU64; BUCKETS],
     count: AtomicU64,
     sum_us: AtomicU64,
 }
 
+impl Default for Histogram {
+    /// One for disk operations.
+    fn default() -> Self {
+        Self::new(DISK_BOUND_US)
+    }
+}
+
 impl Histogram {
+    fn new(first_bound_us: u64) -> Self {
+        let (buckets, count, sum_us) = Default::default();
+        Self { first_bound_us, buckets, count, sum_us }
+    }
+
+    /// One for round trips between members.
+    pub fn of_round_trips() -> Self {
+        Self::new(ROUND_TRIP_BOUND_US)
+    }
+
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
-        let mut bound = Duration::from_millis(1);
+        let mut bound = Duration::from_micros(self.first_bound_us);
         for bucket in &self.buckets {
             if duration <= bound {
                 bucket.fetch_add(1, Ordering::Relaxed);
@@ -36,18 +58,78 @@ impl Histogram {
 
     fn write(&self, out: &mut Page, name: &str, help: &str) {
         out.head(name, "histogram", help);
+        self.write_series(out, name, "");
+    }
+
+    /// The lines of one series; `label` is empty or `key="value",`.
+    fn write_series(&self, out: &mut Page, name: &str, label: &str) {
         let mut total = 0;
-        let mut bound_ms = 1u64;
+        let mut bound_us = self.first_bound_us;
         for bucket in &self.buckets {
             total += bucket.load(Ordering::Relaxed);
-            let bound = bound_ms as f64 / 1000.0;
-            out.line(&format!("{name}_bucket{{le=\"{bound}\"}}"), total as f64);
-            bound_ms *= 2;
+            let bound = bound_us as f64 / 1e6;
+            out.line(&format!("{name}_bucket{{{label}le=\"{bound}\"}}"), total as f64);
+            bound_us *= 2;
         }
         let count = self.count.load(Ordering::Relaxed);
-        out.line(&format!("{name}_bucket{{le=\"+Inf\"}}"), count as f64);
-        out.line(&format!("{name}_sum"), self.sum_us.load(Ordering::Relaxed) as f64 / 1e6);
-        out.line(&format!("{name}_count"), count as f64);
+        out.line(&format!("{name}_bucket{{{label}le=\"+Inf\"}}"), count as f64);
+        let labels = label.trim_end_matches(',');
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        let sum = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        out.line(&format!("{name}_sum{labels}"), sum);
+        out.line(&format!("{name}_count{labels}"), count as f64);
+    }
+}
+
+/// What goes to and comes from one other member.
+pub struct PeerCounts {
+    pub sent_bytes: AtomicU64,
+    pub received_bytes: AtomicU64,
+    pub sent_failures: AtomicU64,
+    pub round_trip: Histogram,
+}
+
+impl Default for PeerCounts {
+    fn default() -> Self {
+        let (sent_bytes, received_bytes, sent_failures) = Default::default();
+        let round_trip = Histogram::of_round_trips();
+        Self { sent_bytes, received_bytes, sent_failures, round_trip }
+    }
+}
+
+/// Writes what was counted for every other member.
+pub fn write_peers(page: &mut Page, peers: &[(u64, std::sync::Arc<PeerCounts>)]) {
+    type Counter = fn(&PeerCounts) -> &AtomicU64;
+    let counters: [(&str, &str, &str, Counter); 3] = [
+        (
+            "etcd_network_peer_sent_bytes_total",
+            "The total number of bytes sent to peers.",
+            "To",
+            |peer| &peer.sent_bytes,
+        ),
+        (
+            "etcd_network_peer_received_bytes_total",
+            "The total number of bytes received from peers.",
+            "From",
+            |peer| &peer.received_bytes,
+        ),
+        (
+            "etcd_network_peer_sent_failures_total",
+            "The total number of send failures to peers.",
+            "To",
+            |peer| &peer.sent_failures,
+        ),
+    ];
+    for (name, help, label, counter) in counters {
+        let row = |(id, peer): &(u64, std::sync::Arc<PeerCounts>)| {
+            (format!("{label}=\"{id:x}\""), counter(peer).load(Ordering::Relaxed) as f64)
+        };
+        page.labelled(name, "counter", help, &peers.iter().map(row).collect::<Vec<_>>());
+    }
+    let name = "etcd_network_peer_round_trip_time_seconds";
+    page.head(name, "histogram", "Round-Trip-Time histogram between peers");
+    for (id, peer) in peers {
+        peer.round_trip.write_series(page, name, &format!("To=\"{id:x}\","));
     }
 }
 
@@ -101,7 +183,6 @@ pub struct Metrics {
     pub deletes: AtomicU64,
     pub ranges: AtomicU64,
     pub txns: AtomicU64,
-    pub watch_streams: AtomicI64,
     pub leases_granted: AtomicU64,
     pub leases_revoked: AtomicU64,
     pub leases_renewed: AtomicU64,
@@ -111,6 +192,7 @@ pub struct Metrics {
     pub health_successes: AtomicU64,
     pub health_failures: AtomicU64,
     pub slow_applies: AtomicU64,
+    pub rpcs: crate::api::rpc_counts::RpcCounts,
 }
 
 impl Metrics {
@@ -121,7 +203,17 @@ impl Metrics {
 
     /// Writes all of them.
     pub fn write(&self, page: &mut Page) {
-        let counters: [(&str, &str, &AtomicU64); 12] = [
+        let counters: [(&str, &str, &AtomicU64); 14] = [
+            (
+                "etcd_network_client_grpc_received_bytes_total",
+                "The total number of bytes received from grpc clients.",
+                &self.client_received_bytes,
+            ),
+            (
+                "etcd_network_client_grpc_sent_bytes_total",
+                "The total number of bytes sent to grpc clients.",
+                &self.client_sent_bytes,
+            ),
             (
                 "etcd_server_proposals_failed_total",
                 "The total number of failed proposals seen.",

@@ -37,6 +37,7 @@ use crate::lease::Lessor;
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
+use crate::storage::store::StoreOptions;
 use crate::tasks;
 use crate::watch::service::Watchers;
 
@@ -74,7 +75,9 @@ impl Server {
         // Ports first: a busy one is found before anything is written.
         let clients = bind(&config.listen.client).await?;
         let (peers, peer_listeners) = peer_runtime(&config)?;
-        let booted = bootstrap::boot(&config, &directories, new_directory_id()).await?;
+        let metrics = Metrics::default();
+        let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
+        let booted = bootstrap::boot(&config, &directories, new_directory_id(), store).await?;
         let (inbox, inputs) = unbounded();
         let (expel, expelled) = mpsc::unbounded_channel();
         let transport = Transport::new(
@@ -85,8 +88,17 @@ impl Server {
             expel.clone(),
         );
         let mut server = wire(
-            config, directories, directory, booted, transport, inbox, inputs, peers, expelled,
+            config,
+            directories,
+            directory,
+            booted,
+            transport,
+            inbox,
+            inputs,
+            peers,
+            expelled,
             expel,
+            metrics,
         )?;
         server.serve(clients, peer_listeners);
         server.start_tasks();
@@ -172,9 +184,7 @@ async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-fn peer_runtime(
-    config: &Config,
-) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
+fn peer_runtime(config: &Config) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
     let mut listeners = Vec::new();
     for address in &config.listen.peer {
         let failed = |source| Error::Listen { address: address.clone(), source };
@@ -244,6 +254,7 @@ fn wire(
     peers: PeerRuntime,
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
+    metrics: Metrics,
 ) -> Result<Server, Error> {
     let Booted { identity, wal, store, state, log: log_view, members, snapshot_bytes, alone } =
         booted;
@@ -286,7 +297,7 @@ fn wire(
         store,
         watchers,
         lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
-        metrics: Metrics::default(),
+        metrics,
         transport: transport.clone(),
         started: Instant::now(),
         expelled: expel,

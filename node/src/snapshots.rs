@@ -153,13 +153,17 @@ pub fn write_file(
 ) -> Result<SnapshotInfo, Error> {
     let mut writer = SnapshotWriter::create(directory, meta)?;
     let mut failed = None;
-    store.scan(Revision::default(), meta.kv_revision, &mut |record| match writer.push(&record) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
+    store.scan(
+        Revision::default(),
+        meta.kv_revision,
+        &mut |record| match writer.push(&record) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    )?;
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(writer.finish()?),
@@ -183,12 +187,7 @@ pub fn load(member: &Member, index: u64, term: u64) -> Result<State, Error> {
 }
 
 /// Like [`load`], before there is a member.
-pub fn load_into(
-    directory: &Path,
-    store: &Store,
-    index: u64,
-    term: u64,
-) -> Result<State, Error> {
+pub fn load_into(directory: &Path, store: &Store, index: u64, term: u64) -> Result<State, Error> {
     let reader = find(directory, index, term)?.ok_or(Error::Missing(index))?;
     let meta = reader.meta().clone();
     store.reset()?;

@@ -97,8 +97,7 @@ impl Keymap {
                 continue;
             }
             let (key, action) = split_line(line).ok_or(KeymapError::Syntax(number))?;
-            let parsed =
-                Key::parse(key).ok_or_else(|| KeymapError::Key(number, key.to_owned()))?;
+            let parsed = Key::parse(key).ok_or_else(|| KeymapError::Key(number, key.to_owned()))?;
             let action = Action::by_name(action)
                 .ok_or_else(|| KeymapError::Action(number, action.to_owned()))?;
             bindings.push(Binding { mode, key: parsed, action });

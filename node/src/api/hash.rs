@@ -58,5 +58,7 @@ pub fn hash_kv(member: &Member, revision: i64) -> Result<Hashed, HashError> {
         ControlFlow::Continue(())
     })?;
     drop(pause);
+    // etcd says -1 before the first compaction.
+    let compact_revision = if compact_revision == 0 { -1 } else { compact_revision };
     Ok(Hashed { hash, compact_revision, revision, current_revision })
 }

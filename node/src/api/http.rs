@@ -9,7 +9,7 @@ use http_body_util::Full;
 use proto::etcdserverpb::AlarmType;
 
 use super::Service;
-use crate::metrics::{Metrics, Page};
+use crate::metrics::{Metrics, Page, write_peers};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -63,9 +63,9 @@ pub async fn answer<B>(service: &Service, request: &Request<B>) -> Reply {
 }
 
 fn is_known(path: &str) -> bool {
-    ["/health", "/version", "/metrics", "/livez", "/readyz"]
-        .iter()
-        .any(|known| path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    ["/health", "/version", "/metrics", "/livez", "/readyz"].iter().any(|known| {
+        path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 fn version(service: &Service) -> serde_json::Value {
@@ -174,9 +174,7 @@ async fn one_check(service: &Service, kind: &str, name: &str) -> Reply {
     }
     match check(service, name).await {
         Ok(()) => text(StatusCode::OK, "ok\n"),
-        Err(why) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, format!("[-]{name} failed: {why}\n"))
-        }
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("[-]{name} failed: {why}\n")),
     }
 }
 
@@ -242,6 +240,8 @@ fn metrics(service: &Service) -> String {
     );
     state_metrics(service, &mut page);
     member.metrics.write(&mut page);
+    member.metrics.rpcs.write(&mut page);
+    write_peers(&mut page, &member.transport.counts());
     process_metrics(&mut page, member.started.elapsed());
     page.into_text()
 }
@@ -312,11 +312,7 @@ fn process_metrics(page: &mut Page, uptime: Duration) {
         );
     }
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-        page.gauge(
-            "process_open_fds",
-            "Number of open file descriptors.",
-            files.count() as f64,
-        );
+        page.gauge("process_open_fds", "Number of open file descriptors.", files.count() as f64);
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     if let Ok(now) = now {

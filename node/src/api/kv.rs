@@ -45,8 +45,8 @@ impl Service {
         let (mut response, revision) = self
             .read_state(true, move |service| {
                 let state = service.member.state.read();
-                let response = kv::read_txn(&state.kv, &service.member.store, &request)
-                    .map_err(to_status)?;
+                let response =
+                    kv::read_txn(&state.kv, &service.member.store, &request).map_err(to_status)?;
                 Ok((response.unwrap_or_default(), state.kv.revision()))
             })
             .await?;

@@ -92,9 +92,9 @@ impl Service {
                 tokio::time::sleep(RETRY).await;
             }
         };
-        tokio::time::timeout(self.handle.timeout(), attempt).await.map_err(|_| {
-            to_status(crate::consensus::handle::ConsensusError::Timeout)
-        })
+        tokio::time::timeout(self.handle.timeout(), attempt)
+            .await
+            .map_err(|_| to_status(crate::consensus::handle::ConsensusError::Timeout))
     }
 
     async fn renew(&self, id: i64) -> Result<i64, Status> {

@@ -25,6 +25,8 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::authority::Mended;
+use super::counted_io::CountedIo;
+use super::rpc_counts::Call;
 use super::{Service, http as plain, status};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
@@ -83,6 +85,7 @@ impl Services {
             return reply.map(|body| Body::new(body.map_err(|never| match never {})));
         }
         let path = request.uri().path();
+        let call = Call::begin(&self.plain.member, path);
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         let answered = match service {
             "etcdserverpb.KV" => self.kv.call(request).await,
@@ -94,7 +97,11 @@ impl Services {
             _ => Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
         };
         let response = answered.unwrap_or_else(|never| match never {});
-        map_too_large(response)
+        let response = map_too_large(response);
+        match call {
+            Some(call) => call.answer(response),
+            None => response,
+        }
     }
 }
 
@@ -112,6 +119,7 @@ pub async fn serve(listener: TcpListener, service: Service) {
         };
         let _ = stream.set_nodelay(true);
         let services = services.clone();
+        let stream = CountedIo { stream, member: services.plain.member.clone() };
         tokio::spawn(async move {
             let handler = hyper::service::service_fn(move |request| {
                 let mut services = services.clone();

@@ -7,6 +7,7 @@
 
 mod authority;
 pub mod cluster;
+mod counted_io;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod lease;
 pub mod listen;
 pub mod maintenance;
 pub mod peer;
+pub mod rpc_counts;
 pub mod status;
 pub mod watch;
 

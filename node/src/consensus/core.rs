@@ -19,8 +19,8 @@ use raft::eraftpb::{
 };
 use raft::{RawNode, SnapshotStatus, StateRole};
 
-pub use super::log_view::entry_bytes;
 use super::log_view::LogView;
+pub use super::log_view::entry_bytes;
 use super::pending::Proposal;
 use super::reads::{ReadRounds, Waiter};
 
@@ -347,9 +347,8 @@ impl RaftCore {
     fn place_persist(&mut self, mut persist: Persist, actions: &mut Actions) {
         if !persist.must_sync {
             // A heartbeat's answer promises nothing that could be lost.
-            let now = |message: &mut Message| {
-                message.get_msg_type() == MessageType::MsgHeartbeatResponse
-            };
+            let now =
+                |message: &mut Message| message.get_msg_type() == MessageType::MsgHeartbeatResponse;
             actions.send.extend(persist.after.extract_if(.., now));
         }
         let writes = !persist.entries.is_empty() || persist.must_sync || persist.snapshot.is_some();

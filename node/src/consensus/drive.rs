@@ -14,7 +14,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use prost::Message as _;
 use proto::command::{MemberChange, member_change};
 use proto::peer::{self, frame};
-use raft::eraftpb::{ConfChange, ConfChangeType, ConfState, Entry, Message, MessageType, SnapshotMetadata};
+use raft::eraftpb::{
+    ConfChange, ConfChangeType, ConfState, Entry, Message, MessageType, SnapshotMetadata,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::core::{Actions, FollowerProgress, Persist, RaftCore, entry_bytes, entry_origin};
@@ -60,7 +62,11 @@ pub enum Input {
 pub enum LogJob {
     Persist(Persist),
     /// A snapshot file is complete: mark it, and let go of the log behind it.
-    Snapshot { meta: SnapshotMetadata, release: u64, size: u64 },
+    Snapshot {
+        meta: SnapshotMetadata,
+        release: u64,
+        size: u64,
+    },
     Stop,
 }
 
@@ -228,11 +234,8 @@ impl Drive {
     fn frame(&mut self, from: u64, frame: frame::Kind) {
         match frame {
             frame::Kind::Proposal(wire) => {
-                let proposal = Proposal {
-                    id: wire.id,
-                    data: wire.data,
-                    member_change: wire.member_change,
-                };
+                let proposal =
+                    Proposal { id: wire.id, data: wire.data, member_change: wire.member_change };
                 if self.core.leads(wire.term) {
                     self.forwarded.push((from, proposal));
                 } else {
@@ -251,8 +254,8 @@ impl Drive {
                 let index = (!answer.refused).then_some(answer.index);
                 let _ = self.answers.send((answer.id, index));
             }
-            // Raft messages come checked, by `Input::Message`.
-            frame::Kind::Raft(_) => {}
+            // Raft messages come checked, by `Input::Message`; probes end at the transport.
+            frame::Kind::Raft(_) | frame::Kind::Probe(_) | frame::Kind::ProbeAnswer(_) => {}
         }
     }
 
@@ -262,11 +265,8 @@ impl Drive {
     }
 
     fn answer_peer(&self, member: u64, id: u64, index: Option<u64>) {
-        let answer = peer::ReadIndexAnswer {
-            id,
-            index: index.unwrap_or(0),
-            refused: index.is_none(),
-        };
+        let answer =
+            peer::ReadIndexAnswer { id, index: index.unwrap_or(0), refused: index.is_none() };
         self.transport.send_frame(member, frame::Kind::ReadAnswer(answer));
     }
 

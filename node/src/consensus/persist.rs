@@ -114,9 +114,5 @@ impl LogThread {
 }
 
 fn marker(meta: &SnapshotMetadata) -> SnapshotMarker {
-    SnapshotMarker {
-        index: meta.index,
-        term: meta.term,
-        conf_state: meta.get_conf_state().clone(),
-    }
+    SnapshotMarker { index: meta.index, term: meta.term, conf_state: meta.get_conf_state().clone() }
 }

@@ -102,10 +102,7 @@ impl Applied {
         Self { reply, changes: Vec::new(), side: Vec::new(), compacted: None, leases: Vec::new() }
     }
 
-    fn of_kv<R>(
-        result: Result<KvApplied<R>, KvError>,
-        reply: impl FnOnce(R) -> Reply,
-    ) -> Self {
+    fn of_kv<R>(result: Result<KvApplied<R>, KvError>, reply: impl FnOnce(R) -> Reply) -> Self {
         match result {
             Ok(applied) => {
                 let mut out = Self::new(Ok(reply(applied.response)));
@@ -129,15 +126,11 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
     }
     let State { kv, leases, .. } = state;
     match kind {
-        Kind::Put(request) => {
-            Applied::of_kv(kv::put(kv, leases, history, &request), Reply::Put)
-        }
+        Kind::Put(request) => Applied::of_kv(kv::put(kv, leases, history, &request), Reply::Put),
         Kind::DeleteRange(request) => {
             Applied::of_kv(kv::delete_range(kv, leases, history, &request), Reply::DeleteRange)
         }
-        Kind::Txn(request) => {
-            Applied::of_kv(kv::txn(kv, leases, history, &request), Reply::Txn)
-        }
+        Kind::Txn(request) => Applied::of_kv(kv::txn(kv, leases, history, &request), Reply::Txn),
         Kind::Compaction(request) => compact(state, &request),
         Kind::LeaseGrant(request) => grant(state, &request),
         Kind::LeaseRevoke(request) => revoke(state, &request),

@@ -150,7 +150,8 @@ fn read(
     if let Some(revision) = stopped {
         job.stop_after(revision);
     }
-    let with_previous = |record: Record| Change { previous: previous(&record, store, state), record };
+    let with_previous =
+        |record: Record| Change { previous: previous(&record, store, state), record };
     Ok(records.into_iter().map(with_previous).collect())
 }
 

@@ -235,7 +235,8 @@ impl Cluster {
     fn rows_without_roles(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.members.iter().map(|m| self.member_row(m)).collect();
         for node in &self.fleet {
-            let shown = rows.iter().any(|row| row.fleet.as_ref().is_some_and(|f| f.name == node.name));
+            let shown =
+                rows.iter().any(|row| row.fleet.as_ref().is_some_and(|f| f.name == node.name));
             if !shown {
                 rows.push(self.node_row(node));
             }
@@ -254,15 +255,18 @@ impl Cluster {
             .find(|n| n.member_id == Some(member.id))
             .or_else(|| self.fleet.iter().find(|n| n.member_id.is_none() && n.name == member.name))
             .or_else(|| {
-                self.fleet.iter().find(|n| {
-                    n.member_id.is_none() && member.client_urls.contains(&n.client_url)
-                })
+                self.fleet
+                    .iter()
+                    .find(|n| n.member_id.is_none() && member.client_urls.contains(&n.client_url))
             });
         let mut best: Option<&EndpointFacts> = None;
         for endpoint in &self.endpoints {
             let ours = endpoint.status.as_ref().is_some_and(|s| s.member_id == member.id)
                 || endpoint.status.is_none() && member.client_urls.contains(&endpoint.url);
-            let better = best.is_none_or(|b| (endpoint.answers(), endpoint.answered.map(|a| a.mono_ms)) > (b.answers(), b.answered.map(|a| a.mono_ms)));
+            let better = best.is_none_or(|b| {
+                (endpoint.answers(), endpoint.answered.map(|a| a.mono_ms))
+                    > (b.answers(), b.answered.map(|a| a.mono_ms))
+            });
             if ours && better {
                 best = Some(endpoint);
             }

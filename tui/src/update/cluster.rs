@@ -11,7 +11,9 @@ use crate::quorum::Health;
 /// Takes one finding of the poller.
 pub fn on_report(model: &mut Model, report: Report) -> Vec<Effect> {
     match report {
-        Report::Status { endpoint, rtt_us, outcome } => on_status(model, &endpoint, rtt_us, outcome),
+        Report::Status { endpoint, rtt_us, outcome } => {
+            on_status(model, &endpoint, rtt_us, outcome)
+        }
         Report::Members { from, members } => on_members(model, from, members),
         Report::Alarms(alarms) => {
             on_alarms(model, alarms);

@@ -247,4 +247,3 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
     }
     Vec::new()
 }
-

@@ -1,7 +1,10 @@
 //! The receiving side: who may speak, and what of it raft gets to see.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use prost::Message as _;
 use proto::peer::{self, Hello, frame};
 use tonic::{Status, Streaming};
 
@@ -54,17 +57,21 @@ pub async fn stream(
 ) -> Result<(), Status> {
     let first = batches.message().await?.unwrap_or_default();
     let from = greet(&transport, first.hello.as_ref())?;
-    take(&transport, from, first.frames).await;
+    take(&transport, from, first.frames);
     while let Some(batch) = batches.message().await? {
         if transport.members().is_removed(from) {
             return Err(Status::failed_precondition(REMOVED_TEXT));
         }
-        take(&transport, from, batch.frames).await;
+        if let Some(counts) = transport.counts_of(from) {
+            let bytes = batch.encoded_len() as u64;
+            counts.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        take(&transport, from, batch.frames);
     }
     Ok(())
 }
 
-async fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
+fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
     for frame in frames {
         let input = match frame.kind {
             Some(frame::Kind::Raft(wire)) => {
@@ -75,6 +82,17 @@ async fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
                         continue;
                     }
                 }
+            }
+            Some(frame::Kind::Probe(probe)) => {
+                transport.send_frame(from, frame::Kind::ProbeAnswer(probe));
+                continue;
+            }
+            Some(frame::Kind::ProbeAnswer(probe)) => {
+                if let Some(counts) = transport.counts_of(from) {
+                    let took = transport.now_us().saturating_sub(probe.sent_us);
+                    counts.round_trip.observe(Duration::from_micros(took));
+                }
+                continue;
             }
             Some(kind) => Input::Frame { from, frame: kind },
             None => continue,

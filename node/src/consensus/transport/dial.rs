@@ -1,10 +1,12 @@
 //! The sending side of a link: connect, greet, stream, and try again for ever.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use proto::peer::peer_client::PeerClient;
-use proto::peer::{Batch, Frame};
+use proto::peer::{Batch, Frame, Probe, frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -25,6 +27,8 @@ const BATCHES_IN_FLIGHT: usize = 16;
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 const WINDOW_BYTES: u32 = 16 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Between measurements of the round trip.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// What a member is told when it has been removed; it ends then.
 pub const REMOVED_TEXT: &str = "the member has been permanently removed from the cluster";
 
@@ -119,6 +123,8 @@ async fn stream(
     let call = client.stream(ReceiverStream::new(outgoing));
     tokio::pin!(call);
     let mut greeted = false;
+    let mut probe = tokio::time::interval(PROBE_INTERVAL);
+    probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut buffer = Vec::new();
     loop {
         let room = batches.reserve();
@@ -139,7 +145,14 @@ async fn stream(
                     greeted = true;
                     state.complained.lock().take();
                 }
-                permit.send(Batch { hello: None, frames: std::mem::take(&mut buffer) });
+                let batch = Batch { hello: None, frames: std::mem::take(&mut buffer) };
+                let bytes = batch.encoded_len() as u64;
+                state.counts.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+                permit.send(batch);
+            }
+            _ = probe.tick() => {
+                let probe = frame::Kind::Probe(Probe { sent_us: transport.now_us() });
+                transport.send_frame(member, probe);
             }
         }
     }

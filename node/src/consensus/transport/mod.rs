@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use super::drive::Input;
 use super::message;
 use crate::cluster::{Member, Members};
+use crate::metrics::{Metrics, PeerCounts};
 
 /// Frames waiting for one peer; more are dropped, and raft sends again.
 const QUEUE_FRAMES: usize = 4096;
@@ -76,6 +77,7 @@ impl Drop for Link {
 /// What is known of the connection to a peer.
 #[derive(Default)]
 pub struct LinkState {
+    pub counts: Arc<PeerCounts>,
     connected_since: Mutex<Option<Instant>>,
     /// A failure is told once, not at every try.
     complained: Mutex<Option<String>>,
@@ -88,6 +90,7 @@ pub struct Transport {
     /// Directory of the snapshot files that are sent and received.
     pub snapshots: PathBuf,
     runtime: tokio::runtime::Handle,
+    started: Instant,
     links: RwLock<HashMap<u64, Link>>,
     members: RwLock<Arc<Members>>,
     expelled: mpsc::UnboundedSender<Expelled>,
@@ -107,6 +110,7 @@ impl Transport {
             inbox,
             snapshots,
             runtime,
+            started: Instant::now(),
             links: RwLock::default(),
             members: RwLock::default(),
             expelled,
@@ -167,7 +171,11 @@ impl Transport {
         if link.state.connected_since.lock().is_none() {
             return false;
         }
-        link.queue.try_send(Frame { kind: Some(kind) }).is_ok()
+        let sent = link.queue.try_send(Frame { kind: Some(kind) }).is_ok();
+        if !sent {
+            Metrics::count(&link.state.counts.sent_failures);
+        }
+        sent
     }
 
     /// For how long there has been a connection to `member`, if there is one.
@@ -178,6 +186,24 @@ impl Transport {
         let links = self.links.read();
         let since = *links.get(&member)?.state.connected_since.lock();
         since.map(|since| since.elapsed())
+    }
+
+    /// What was counted for every other member.
+    pub fn counts(&self) -> Vec<(u64, Arc<PeerCounts>)> {
+        let links = self.links.read();
+        let mut counts: Vec<_> =
+            links.iter().map(|(id, link)| (*id, link.state.counts.clone())).collect();
+        counts.sort_unstable_by_key(|(id, _)| *id);
+        counts
+    }
+
+    fn counts_of(&self, member: u64) -> Option<Arc<PeerCounts>> {
+        self.links.read().get(&member).map(|link| link.state.counts.clone())
+    }
+
+    /// Microseconds on this member's own clock.
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Peer URLs of a member.

@@ -29,9 +29,7 @@ pub async fn snapshot(
         .map_err(|error| failed(&error))?;
     while let Some(chunk) = chunks.message().await? {
         // Small writes to the page cache; the sync is in `finish`.
-        receiver
-            .write(chunk.offset, &chunk.data, chunk.crc32c)
-            .map_err(|error| failed(&error))?;
+        receiver.write(chunk.offset, &chunk.data, chunk.crc32c).map_err(|error| failed(&error))?;
     }
     let finish = tokio::task::spawn_blocking(move || receiver.finish());
     let info = finish.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;

@@ -43,6 +43,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::kv::{History, HistoryError, KeyValue, Record, RecordKind, Revision};
+use crate::metrics::Histogram;
 
 use cell::Sums;
 pub use engine::SideEntry;
@@ -64,6 +65,8 @@ pub struct StoreOptions {
     pub batch_bytes: usize,
     /// Bytes in the pending window from which on `enqueue` blocks.
     pub pending_limit: usize,
+    /// How long writes take.
+    pub writes: Arc<Histogram>,
 }
 
 impl Default for StoreOptions {
@@ -73,6 +76,7 @@ impl Default for StoreOptions {
             linger: Duration::from_millis(100),
             batch_bytes: 1 << 20,
             pending_limit: 64 << 20,
+            writes: Arc::default(),
         }
     }
 }

@@ -85,7 +85,9 @@ impl Writer {
             self.mark.last = newest.last;
         }
         self.mark.sums.add(sums);
+        let begin = Instant::now();
         self.engine.write(cells, Some(&self.mark))?;
+        self.shared.options.writes.observe(begin.elapsed());
         self.flush_after(sums.bytes)?;
         self.shared.written(self.mark.sums.bytes);
         for compaction in batches.iter().filter_map(|pending| pending.compaction.as_ref()) {
