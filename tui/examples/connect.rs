@@ -24,7 +24,9 @@ async fn main() -> Result<(), tui::TuiError> {
         }
     }
     match frame {
-        Some((width, height, screen)) => print!("{}", snapshot(session, width, height, &screen).await?),
+        Some((width, height, screen)) => {
+            print!("{}", snapshot(session, width, height, &screen).await?)
+        }
         None => println!("{:?}", run(session).await?),
     }
     Ok(())

@@ -93,7 +93,8 @@ impl Supervisor {
             FleetCommand::Start(name) => self.start(&name).map_err(|error| error.to_string())?,
             FleetCommand::Restart(name) => {
                 self.signal(&name, "-TERM");
-                if let Some(child) = self.nodes.get_mut(&name).and_then(|node| node.child.as_mut()) {
+                if let Some(child) = self.nodes.get_mut(&name).and_then(|node| node.child.as_mut())
+                {
                     let _ = child.wait();
                 }
                 self.start(&name).map_err(|error| error.to_string())?;
@@ -112,8 +113,7 @@ impl Supervisor {
             let Ok(Some(status)) = child.try_wait() else { continue };
             node.child = None;
             node.view.pid = None;
-            node.view.state =
-                if node.expected { FleetState::Stopped } else { FleetState::Exited };
+            node.view.state = if node.expected { FleetState::Stopped } else { FleetState::Exited };
             node.view.why = if node.expected { String::new() } else { format!("{status}") };
             let text = format!("{}: {status}", node.view.state.word());
             events.push(FleetUpdate::Event { node: name.clone(), text });

@@ -11,7 +11,11 @@ pub fn utc_offset_s() -> i32 {
         Ok(name) if name.is_empty() => return 0,
         Ok(name) => {
             let name = name.trim_start_matches(':');
-            if name.starts_with('/') { name.to_owned() } else { format!("/usr/share/zoneinfo/{name}") }
+            if name.starts_with('/') {
+                name.to_owned()
+            } else {
+                format!("/usr/share/zoneinfo/{name}")
+            }
         }
         Err(_) => "/etc/localtime".to_owned(),
     };

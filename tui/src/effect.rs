@@ -14,18 +14,42 @@ pub enum Effect {
     /// Ask again now, without waiting for the next round.
     PollNow,
     List(RequestId, ListQuery),
-    Get { id: RequestId, key: Vec<u8>, serializable: bool },
-    Count { id: RequestId, prefix: Vec<u8>, serializable: bool },
-    Lease { id: RequestId, lease: i64 },
+    Get {
+        id: RequestId,
+        key: Vec<u8>,
+        serializable: bool,
+    },
+    Count {
+        id: RequestId,
+        prefix: Vec<u8>,
+        serializable: bool,
+    },
+    Lease {
+        id: RequestId,
+        lease: i64,
+    },
     Write(RequestId, Write),
     /// Report changes under `prefix` from `revision` on; ends the watch before it.
-    Watch { generation: u64, prefix: Vec<u8>, revision: i64 },
+    Watch {
+        generation: u64,
+        prefix: Vec<u8>,
+        revision: i64,
+    },
     Unwatch,
     /// Look for `needle` in every key under `prefix`; ends the scan before it.
-    Scan { generation: u64, prefix: Vec<u8>, needle: String, serializable: bool },
+    Scan {
+        generation: u64,
+        prefix: Vec<u8>,
+        needle: String,
+        serializable: bool,
+    },
     CancelScan,
     /// Sent to the leader, which is at `endpoint`.
-    MoveLeader { id: RequestId, endpoint: String, target: u64 },
+    MoveLeader {
+        id: RequestId,
+        endpoint: String,
+        target: u64,
+    },
     Fleet(FleetCommand),
     /// Follow these files; ends the following before it. Empty: follow none.
     TailLogs(Vec<(String, PathBuf)>),
@@ -51,8 +75,15 @@ pub struct ListQuery {
 pub enum Write {
     /// `expect` is the revision of the version that was read; 0: the key must not exist.
     /// An existing key keeps its lease.
-    Put { key: Vec<u8>, value: Vec<u8>, expect: i64 },
-    Delete { key: Vec<u8>, expect: i64 },
+    Put {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        expect: i64,
+    },
+    Delete {
+        key: Vec<u8>,
+        expect: i64,
+    },
 }
 
 /// How the session ended.

@@ -39,10 +39,6 @@ impl Mode {
     fn is_screen(self) -> bool {
         matches!(self, Self::Cluster | Self::Keys | Self::Logs)
     }
-
-    pub fn name(self) -> &'static str {
-        MODES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
-    }
 }
 
 /// One line of the keymap.
@@ -97,8 +93,7 @@ impl Keymap {
                 continue;
             }
             let (key, action) = split_line(line).ok_or(KeymapError::Syntax(number))?;
-            let parsed =
-                Key::parse(key).ok_or_else(|| KeymapError::Key(number, key.to_owned()))?;
+            let parsed = Key::parse(key).ok_or_else(|| KeymapError::Key(number, key.to_owned()))?;
             let action = Action::by_name(action)
                 .ok_or_else(|| KeymapError::Action(number, action.to_owned()))?;
             bindings.push(Binding { mode, key: parsed, action });

@@ -39,7 +39,9 @@ mod view;
 mod walk;
 
 pub use effect::Outcome;
-pub use fleet::{FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource};
+pub use fleet::{
+    FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
+};
 
 use model::{About, Model, Screen};
 use runtime::Shell;

@@ -24,14 +24,27 @@ pub enum Msg {
     Cluster(Report),
     Reply(RequestId, Result<Reply, Failure>),
     /// Changes under the watched prefix, oldest first, complete up to `revision`.
-    Changes { generation: u64, revision: i64, changes: Vec<Change> },
+    Changes {
+        generation: u64,
+        revision: i64,
+        changes: Vec<Change>,
+    },
     /// The watch ended; it must be started again or the listing read anew.
-    WatchLost { generation: u64, compacted: bool, failure: Failure },
-    ScanProgress { generation: u64, progress: ScanProgress },
+    WatchLost {
+        generation: u64,
+        compacted: bool,
+    },
+    ScanProgress {
+        generation: u64,
+        progress: ScanProgress,
+    },
     Fleet(FleetUpdate),
     /// The supervisor closed its end.
     FleetGone,
-    Log { node: String, lines: Vec<String> },
+    Log {
+        node: String,
+        lines: Vec<String>,
+    },
     /// SIGTERM or SIGHUP.
     Terminate,
 }
@@ -39,10 +52,20 @@ pub enum Msg {
 /// What polling the cluster found out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    Status { endpoint: String, rtt_us: u64, outcome: Result<StatusFacts, Failure> },
-    Members { from: u64, members: Vec<MemberFacts> },
+    Status {
+        endpoint: String,
+        rtt_us: u64,
+        outcome: Result<StatusFacts, Failure>,
+    },
+    Members {
+        from: u64,
+        members: Vec<MemberFacts>,
+    },
     Alarms(Vec<Alarm>),
-    Probe { linearizable: bool, outcome: Result<u64, Failure> },
+    Probe {
+        linearizable: bool,
+        outcome: Result<u64, Failure>,
+    },
     /// Every endpoint of a round has answered or timed out.
     Round,
 }
@@ -118,13 +141,29 @@ impl Child {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// Children from where was asked; `next` is where to go on, `None` at the end.
-    Listing { children: Vec<Child>, next: Option<Vec<u8>>, revision: i64 },
-    Value { revision: i64, found: Option<(KeyMeta, Vec<u8>)> },
-    Count { count: i64 },
-    Lease { ttl_s: i64, granted_s: i64 },
-    Written { revision: i64 },
+    Listing {
+        children: Vec<Child>,
+        next: Option<Vec<u8>>,
+        revision: i64,
+    },
+    Value {
+        revision: i64,
+        found: Option<(KeyMeta, Vec<u8>)>,
+    },
+    Count {
+        count: i64,
+    },
+    Lease {
+        ttl_s: i64,
+        granted_s: i64,
+    },
+    Written {
+        revision: i64,
+    },
     /// The compare failed: what is there now.
-    Conflict { current: Option<(KeyMeta, Vec<u8>)> },
+    Conflict {
+        current: Option<(KeyMeta, Vec<u8>)>,
+    },
     Done,
 }
 

@@ -73,7 +73,8 @@ impl Voters {
     /// The arithmetic as one sentence.
     pub fn sentence(self, leader_known: bool) -> String {
         let Self { total, healthy } = self;
-        let head = format!("{}, quorum {}, {healthy} healthy", count(total, "voter"), self.quorum());
+        let head =
+            format!("{}, quorum {}, {healthy} healthy", count(total, "voter"), self.quorum());
         let tail = match self.health(leader_known) {
             Health::Unknown => return "no member has answered yet".to_owned(),
             Health::NoQuorum => {
@@ -83,7 +84,7 @@ impl Voters {
                     if missing == 1 { "one more is".into() } else { format!("{missing} more are") }
                 )
             }
-            Health::NoLeader => "no leader now: an election is under way".to_owned(),
+            Health::NoLeader => "an election is under way".to_owned(),
             _ => match self.spare() {
                 0 if healthy == total => "any loss stops writes".to_owned(),
                 0 => "one more loss stops writes".to_owned(),
@@ -158,8 +159,13 @@ fn lose(voters: Voters, target: Target, deed: Deed) -> Consequence {
     if !target.healthy {
         let sentence = match (deed, voters.has_quorum()) {
             (Deed::Wipe, true) => "its data is lost; the other voters have it".to_owned(),
-            (Deed::Wipe, false) => "its data is lost, and there is no quorum to restore it from".to_owned(),
-            (_, true) => format!("{}: it does not answer now, nothing changes for writes", arrow(voters, voters)),
+            (Deed::Wipe, false) => {
+                "its data is lost, and there is no quorum to restore it from".to_owned()
+            }
+            (_, true) => format!(
+                "{}: it does not answer now, nothing changes for writes",
+                arrow(voters, voters)
+            ),
             (_, false) => format!("{}: writes have already stopped", arrow(voters, voters)),
         };
         let severity = if deed == Deed::Wipe && !voters.has_quorum() {
@@ -175,7 +181,8 @@ fn lose(voters: Voters, target: Target, deed: Deed) -> Consequence {
         return harmless(&format!("{change}: writes have already stopped"));
     }
     if !after.has_quorum() {
-        let until = if deed == Deed::Restart { "writes stop until it is back" } else { "writes stop" };
+        let until =
+            if deed == Deed::Restart { "writes stop until it is back" } else { "writes stop" };
         return Consequence { severity: Severity::Outage, sentence: format!("{change}: {until}") };
     }
     let margin = match after.spare() {

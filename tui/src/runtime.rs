@@ -54,10 +54,7 @@ impl Shell {
 
     fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now {
-            mono_ms: self.started.elapsed().as_millis() as u64,
-            unix_ms: unix.as_millis() as u64,
-        }
+        Now { mono_ms: self.started.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as u64 }
     }
 
     fn begin(&mut self) {

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn json_keeps_order_numbers_and_strings_as_stored() {
-        let source = br#"{"z":1.50,"a":[1,{"s":"a,b:{}\"[]"}],"e":{},"l":[ ],"big":12345678901234567890}"#;
+        let source =
+            br#"{"z":1.50,"a":[1,{"s":"a,b:{}\"[]"}],"e":{},"l":[ ],"big":12345678901234567890}"#;
         let decoded = decode(source, Format::Auto);
         assert_eq!(decoded.shown_as, Format::Json);
         assert_eq!(

@@ -112,7 +112,8 @@ mod tests {
             let mut store = BTreeSet::new();
             for _ in 0..random(60) {
                 let length = 1 + random(6);
-                store.insert((0..length).map(|_| alphabet[random(8) as usize]).collect::<Vec<u8>>());
+                store
+                    .insert((0..length).map(|_| alphabet[random(8) as usize]).collect::<Vec<u8>>());
             }
             for prefix in [&b""[..], b"/", b"a", b"a/", b"\xff"] {
                 for flat in [false, true] {

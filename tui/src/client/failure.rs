@@ -26,7 +26,8 @@ pub fn from_status(status: &Status) -> Failure {
     if let Some((_, kind, text)) = known.into_iter().find(|(pattern, ..)| has(pattern)) {
         return Failure::new(kind, text);
     }
-    let foreign = ["frame with invalid size", "invalid HTTP version", "http2 error", "protocol error"];
+    let foreign =
+        ["frame with invalid size", "invalid HTTP version", "http2 error", "protocol error"];
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled if !has("http2") => {
             Failure::new(FailureKind::Timeout, "no answer in time")

@@ -66,7 +66,10 @@ impl Client {
                 self.request(id, async move { writes::write(&pool, write).await });
             }
             Effect::MoveLeader { id, endpoint, target } => {
-                self.request(id, async move { writes::move_leader(&pool, &endpoint, target).await });
+                self.request(
+                    id,
+                    async move { writes::move_leader(&pool, &endpoint, target).await },
+                );
             }
             Effect::Watch { generation, prefix, revision } => {
                 stop(&mut self.watch);

@@ -117,7 +117,9 @@ fn connect(url: &str) -> Result<Channel, Failure> {
         return wrong("the port is missing or wrong: write http://HOST:PORT (etcd's is 2379)");
     }
     match Endpoint::from_shared(url.to_owned()) {
-        Ok(endpoint) => Ok(endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true).connect_lazy()),
+        Ok(endpoint) => {
+            Ok(endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true).connect_lazy())
+        }
         Err(_) => wrong("not a client URL: write http://HOST:PORT"),
     }
 }

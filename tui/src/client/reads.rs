@@ -155,8 +155,10 @@ pub async fn scan(pool: Arc<Pool>, messages: mpsc::Sender<Msg>, scan: Scan) {
                     from = last.key.to_vec();
                     from.push(0);
                 }
-                let matching =
-                    answer.kvs.iter().filter(|kv| text::passes(&text::escape(&kv.key), &scan.needle));
+                let matching = answer
+                    .kvs
+                    .iter()
+                    .filter(|kv| text::passes(&text::escape(&kv.key), &scan.needle));
                 progress.matches = matching.map(meta).take(MATCHES_MOST - found).collect();
                 found += progress.matches.len();
                 (progress.scanned, progress.total) = (scanned, total.max(scanned));

@@ -11,8 +11,8 @@ use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::response_op::Response;
 use proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
-    TxnResponse,
+    Compare, DeleteRangeRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, TxnResponse,
 };
 use std::time::Duration;
 

@@ -44,11 +44,19 @@ pub struct TreeRow {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKind {
-    Directory { prefix: Vec<u8>, open: bool },
+    Directory {
+        prefix: Vec<u8>,
+        open: bool,
+    },
     Key(KeyMeta),
     /// More children of `prefix` are to be loaded.
-    More { prefix: Vec<u8> },
-    Failed { prefix: Vec<u8>, text: String },
+    More {
+        prefix: Vec<u8>,
+    },
+    Failed {
+        prefix: Vec<u8>,
+        text: String,
+    },
 }
 
 /// The value pane.

@@ -19,8 +19,6 @@ const EVENTS_KEPT: usize = 500;
 #[derive(Clone, Debug, Default)]
 pub struct EndpointFacts {
     pub url: String,
-    /// Given by the user, as opposed to found in the member list.
-    pub seed: bool,
     pub status: Option<StatusFacts>,
     pub answered: Option<Now>,
     pub rtt_us: u64,
@@ -39,6 +37,12 @@ impl EndpointFacts {
                     failure.kind == FailureKind::Timeout && self.timeouts < TIMEOUTS_TO_BE_DOWN
                 }
             }
+    }
+
+    fn fresher_than(&self, other: &Self) -> bool {
+        let freshness =
+            |facts: &Self| (facts.answers(), facts.answered.map(|answered| answered.mono_ms));
+        freshness(self) > freshness(other)
     }
 }
 
@@ -80,7 +84,7 @@ pub struct Cluster {
     pub rounds: u64,
     pub events: VecDeque<Event>,
     pub events_scroll: usize,
-    /// Name of the row under the cursor: rows come and go, the cursor stays with the member.
+    /// Index of the row under the cursor.
     pub cursor: usize,
     /// A long operation of the supervisor, as it reports it.
     pub progress: Option<(String, String)>,
@@ -235,13 +239,14 @@ impl Cluster {
     fn rows_without_roles(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.members.iter().map(|m| self.member_row(m)).collect();
         for node in &self.fleet {
-            let shown = rows.iter().any(|row| row.fleet.as_ref().is_some_and(|f| f.name == node.name));
+            let shown =
+                rows.iter().any(|row| row.fleet.as_ref().is_some_and(|f| f.name == node.name));
             if !shown {
                 rows.push(self.node_row(node));
             }
         }
         if self.members.is_empty() && self.fleet.is_empty() {
-            rows.extend(self.endpoints.iter().map(|e| endpoint_row(e)));
+            rows.extend(self.endpoints.iter().map(endpoint_row));
         }
         rows.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
         rows
@@ -254,25 +259,21 @@ impl Cluster {
             .find(|n| n.member_id == Some(member.id))
             .or_else(|| self.fleet.iter().find(|n| n.member_id.is_none() && n.name == member.name))
             .or_else(|| {
-                self.fleet.iter().find(|n| {
-                    n.member_id.is_none() && member.client_urls.contains(&n.client_url)
-                })
+                self.fleet
+                    .iter()
+                    .find(|n| n.member_id.is_none() && member.client_urls.contains(&n.client_url))
             });
         let mut best: Option<&EndpointFacts> = None;
         for endpoint in &self.endpoints {
             let ours = endpoint.status.as_ref().is_some_and(|s| s.member_id == member.id)
                 || endpoint.status.is_none() && member.client_urls.contains(&endpoint.url);
-            let better = best.is_none_or(|b| (endpoint.answers(), endpoint.answered.map(|a| a.mono_ms)) > (b.answers(), b.answered.map(|a| a.mono_ms)));
-            if ours && better {
+            if ours && best.is_none_or(|best| endpoint.fresher_than(best)) {
                 best = Some(endpoint);
             }
         }
         let mut row = best.map_or_else(|| empty_row(""), endpoint_row);
         let given = node.map_or(member.name.as_str(), |n| n.name.as_str());
-        row.name = match (given.is_empty(), &best) {
-            (false, _) => given.to_owned(),
-            (true, _) => "(not started)".to_owned(),
-        };
+        row.name = if given.is_empty() { "(not started)" } else { given }.to_owned();
         row.id = Some(member.id);
         row.voter = !member.learner;
         row.fleet = node.cloned();

@@ -40,10 +40,6 @@ impl TextInput {
         self.lines.iter().all(Vec::is_empty)
     }
 
-    pub fn clear(&mut self) {
-        *self = Self::new("", self.multiline);
-    }
-
     /// Text from the clipboard: line breaks become spaces where there is only one line.
     pub fn paste(&mut self, text: &str) {
         for c in text.replace("\r\n", "\n").replace('\r', "\n").chars() {

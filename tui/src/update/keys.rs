@@ -6,10 +6,9 @@ use crate::effect::Effect;
 use crate::hit::Hit;
 use crate::layout;
 use crate::model::browser::{Live, RowKind, Scan, parent};
-use crate::model::cluster::Tone;
 use crate::model::overlay::Purpose;
 use crate::model::{Model, Screen};
-use crate::msg::{Change, Failure, ScanProgress};
+use crate::msg::{Change, ScanProgress};
 use crate::text;
 
 /// How long a row that changed stays marked.
@@ -248,21 +247,12 @@ pub fn on_changes(
     effects
 }
 
-pub fn on_watch_lost(
-    model: &mut Model,
-    generation: u64,
-    compacted: bool,
-    failure: &Failure,
-) -> Vec<Effect> {
+pub fn on_watch_lost(model: &mut Model, generation: u64, compacted: bool) -> Vec<Effect> {
     if generation != model.keys.generation {
         return Vec::new();
     }
     if compacted {
         return listing::reset(model);
-    }
-    if model.keys.live != Live::Lost {
-        let text = format!("live updates paused: {}", failure.text);
-        model.cluster.note(model.now, Tone::Warn, text);
     }
     model.keys.live = Live::Lost;
     Vec::new()

@@ -64,11 +64,7 @@ pub fn reads_locally(model: &Model) -> bool {
 }
 
 /// Takes a page in; `Ok` or not, the id must be one that a listing waits for.
-pub fn on_reply(
-    model: &mut Model,
-    id: RequestId,
-    outcome: Result<Reply, Failure>,
-) -> Vec<Effect> {
+pub fn on_reply(model: &mut Model, id: RequestId, outcome: Result<Reply, Failure>) -> Vec<Effect> {
     if let Some(effects) = on_check(model, id, &outcome) {
         return effects;
     }

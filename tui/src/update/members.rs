@@ -216,11 +216,8 @@ pub fn effect_on(model: &Model, verb: Verb, row: &Row) -> Option<Consequence> {
         Verb::MoveLeader => Deed::MoveLeader,
         Verb::Start | Verb::Resume => return None,
     };
-    let target = Target {
-        voter: row.voter,
-        healthy: row.healthy(),
-        leader: row.role == Role::Leader,
-    };
+    let target =
+        Target { voter: row.voter, healthy: row.healthy(), leader: row.role == Role::Leader };
     Some(consequence(model.cluster.voters(), target, deed))
 }
 

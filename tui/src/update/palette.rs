@@ -9,10 +9,10 @@ use crate::action::Action;
 use crate::effect::Effect;
 use crate::fuzzy;
 use crate::key::Key;
+use crate::model::cluster::Tone;
 use crate::model::line::TextInput;
 use crate::model::overlay::{Command, Entry, Overlay, Palette, Verb};
 use crate::model::{Model, Screen};
-use crate::model::cluster::Tone;
 use crate::text;
 
 const PAGE: i64 = 8;

@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn the_axis_ends_on_round_numbers() {
-        for (value, top) in [(0.9, 1.0), (1.0, 1.0), (1.1, 2.0), (3.0, 5.0), (7.0, 10.0), (340.0, 500.0)] {
+        for (value, top) in
+            [(0.9, 1.0), (1.0, 1.0), (1.1, 2.0), (3.0, 5.0), (7.0, 10.0), (340.0, 500.0)]
+        {
             assert!((nice(value) - top).abs() < 1e-9, "{value} → {}", nice(value));
         }
     }

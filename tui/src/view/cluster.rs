@@ -70,8 +70,7 @@ pub fn health_lines(model: &Model, width: usize) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
     let room = width.saturating_sub(word.width()).max(10);
     for (index, part) in text::wrap(&sentence, room).into_iter().enumerate() {
-        let head =
-            if index == 0 { (role, word.clone()) } else { (role, " ".repeat(word.width())) };
+        let head = if index == 0 { (role, word.clone()) } else { (role, " ".repeat(word.width())) };
         lines.push(vec![head, (Role::Text, part)]);
     }
     for (role, problem) in problems(model) {
@@ -96,7 +95,9 @@ fn problems(model: &Model) -> Vec<(Role, String)> {
                 Some(FailureKind::Refused) => {
                     "is a member running there? --endpoints takes its client URL"
                 }
-                Some(FailureKind::Timeout) => "is the address right, and is it reachable from here?",
+                Some(FailureKind::Timeout) => {
+                    "is the address right, and is it reachable from here?"
+                }
                 _ => "check --endpoints",
             };
             found.push((Role::Bad, format!("{}: {why} — {advice}", endpoint.url)));
@@ -140,14 +141,11 @@ fn charts(model: &Model, canvas: &mut Canvas<'_>, areas: [Rect; 2]) {
     };
     let rate = |value: f64| text::number(value.round() as u64);
     let took = |micros: f64| text::latency(micros as u64);
-    let title =
-        [(Role::Title, "Writes/s ".to_owned()), now(&cluster.writes, &rate)];
+    let title = [(Role::Title, "Writes/s ".to_owned()), now(&cluster.writes, &rate)];
     let inner = canvas.frame(areas[0], &title, false);
     chart::draw(canvas, inner, &cluster.writes, 10.0, rate, Role::Chart);
-    let mut title = vec![
-        (Role::Title, "Linearizable read ".to_owned()),
-        now(&cluster.reads, &took),
-    ];
+    let mut title =
+        vec![(Role::Title, "Linearizable read ".to_owned()), now(&cluster.reads, &took)];
     if areas[1].width > 46 {
         title.push((Role::Dim, " · local ".to_owned()));
         title.push(now(&cluster.local_reads, &took));

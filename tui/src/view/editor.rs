@@ -13,7 +13,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub fn draw(model: &Model, editor: &Editor, canvas: &mut Canvas<'_>) {
     let (width, height) = model.size;
-    let area = layout::centred(model.size, width.saturating_sub(4).min(110), height.saturating_sub(4));
+    let area =
+        layout::centred(model.size, width.saturating_sub(4).min(110), height.saturating_sub(4));
     let title: Vec<Piece> = if editor.creating {
         vec![(Role::Title, "New key".to_owned())]
     } else {

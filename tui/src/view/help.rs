@@ -28,8 +28,8 @@ fn lines(keymap: &Keymap, local: bool) -> Vec<Vec<Piece>> {
         }
         lines.push(vec![(Role::Title, title.to_owned())]);
         for (keys, action) in keymap.listing(mode) {
-            let process_only = matches!(mode, Mode::Cluster)
-                && action != crate::action::Action::MoveLeader;
+            let process_only =
+                matches!(mode, Mode::Cluster) && action != crate::action::Action::MoveLeader;
             if process_only && !local {
                 continue;
             }
@@ -57,7 +57,8 @@ pub fn lines_total(keymap: &Keymap, local: bool) -> usize {
 
 pub fn draw(model: &Model, scroll: usize, canvas: &mut Canvas<'_>) {
     let (width, height) = model.size;
-    let area = layout::centred(model.size, width.saturating_sub(4).min(84), height.saturating_sub(2));
+    let area =
+        layout::centred(model.size, width.saturating_sub(4).min(84), height.saturating_sub(2));
     let all = lines(&model.keymap, model.about.local);
     let mut title = vec![(Role::Title, "Help".to_owned())];
     let inner = {

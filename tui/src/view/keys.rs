@@ -115,9 +115,12 @@ fn tree_row(model: &Model, canvas: &mut Canvas<'_>, line: Rect, row: &TreeRow) {
             canvas.line(x, line.y, room, &[(Role::Dim, glyph.into()), (Role::Directory, name)]);
         }
         RowKind::Key(meta) => {
-            let from = if keys.flat || keys.scan.is_some() { 0 } else { parent_length(model, &meta.key) };
-            let role = if keys.changed.contains_key(&meta.key) { Role::Changed } else { Role::Text };
-            let mut pieces = vec![(Role::Dim, "  ".to_owned()), (role, text::escape(&meta.key[from..]))];
+            let from =
+                if keys.flat || keys.scan.is_some() { 0 } else { parent_length(model, &meta.key) };
+            let role =
+                if keys.changed.contains_key(&meta.key) { Role::Changed } else { Role::Text };
+            let mut pieces =
+                vec![(Role::Dim, "  ".to_owned()), (role, text::escape(&meta.key[from..]))];
             if meta.lease != 0 {
                 pieces.push((Role::Dim, " ⏱".to_owned()));
             }

@@ -80,7 +80,15 @@ pub fn readable(line: &str) -> Vec<Piece> {
         (role, printable(&message)),
     ];
     const KNOWN: [&str; 10] = [
-        "level", "ts", "timestamp", "msg", "message", "caller", "fields", "target", "logger",
+        "level",
+        "ts",
+        "timestamp",
+        "msg",
+        "message",
+        "caller",
+        "fields",
+        "target",
+        "logger",
         "stacktrace",
     ];
     let own = fields.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));

@@ -35,12 +35,11 @@ const COLUMNS: [Column; 15] = [
     Column { identity: true, ..column("NAME", 0, false, |row| (Role::Title, row.name.clone())) },
     Column { identity: true, ..column("ROLE", 0, false, role_cell) },
     Column { identity: true, ..column("STATE", 0, false, state_cell) },
-    Column {
-        identity: true,
-        ..column("ID", 6, false, |row| plain(row.id.map(text::member_id)))
-    },
+    Column { identity: true, ..column("ID", 6, false, |row| plain(row.id.map(text::member_id))) },
     column("TERM", 5, true, |row| plain(row.status.as_ref().map(|s| s.term.to_string()))),
-    column("APPLIED", 2, true, |row| plain(row.status.as_ref().map(|s| s.applied_index.to_string()))),
+    column("APPLIED", 2, true, |row| {
+        plain(row.status.as_ref().map(|s| s.applied_index.to_string()))
+    }),
     column("COMMIT", 7, true, |row| plain(row.status.as_ref().map(|s| s.commit_index.to_string()))),
     column("LAG", 2, true, lag_cell),
     column("DB", 3, true, |row| plain(row.status.as_ref().map(|s| text::size(s.db_size)))),
@@ -48,15 +47,21 @@ const COLUMNS: [Column; 15] = [
     column("RTT", 1, true, |row| plain(Some(text::latency(row.rtt_us)))),
     Column {
         local: true,
-        ..column("PID", 4, true, |row| plain(row.fleet.as_ref().and_then(|n| n.pid).map(|p| p.to_string())))
+        ..column("PID", 4, true, |row| {
+            plain(row.fleet.as_ref().and_then(|n| n.pid).map(|p| p.to_string()))
+        })
     },
     Column {
         local: true,
-        ..column("UPTIME", 4, true, |row| plain(row.fleet.as_ref().map(|n| text::duration(n.uptime_s))))
+        ..column("UPTIME", 4, true, |row| {
+            plain(row.fleet.as_ref().map(|n| text::duration(n.uptime_s)))
+        })
     },
     Column {
         local: true,
-        ..column("RESTARTS", 8, true, |row| plain(row.fleet.as_ref().map(|n| n.restarts.to_string())))
+        ..column("RESTARTS", 8, true, |row| {
+            plain(row.fleet.as_ref().map(|n| n.restarts.to_string()))
+        })
     },
     column("VERSION", 8, true, |row| plain(row.status.as_ref().map(|s| s.version.clone()))),
 ];
@@ -113,8 +118,7 @@ pub fn draw(model: &Model, rows: &[Row], canvas: &mut Canvas<'_>, area: Rect) {
     if inner.height == 0 {
         return;
     }
-    let columns: Vec<&Column> =
-        COLUMNS.iter().filter(|c| model.about.local || !c.local).collect();
+    let columns: Vec<&Column> = COLUMNS.iter().filter(|c| model.about.local || !c.local).collect();
     let (columns, widths) = choose(columns, rows, usize::from(inner.width) - 2);
     head(canvas, inner, &columns, &widths);
     let room = usize::from(inner.height - 1);

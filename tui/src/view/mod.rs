@@ -60,7 +60,11 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) -> Hits {
             };
             let row = layout::frame(model.size).hints;
             let used = canvas.put(row.x, row.y, row.width, label, Role::Key);
-            input_line(&mut canvas, Rect { x: used, width: row.width - used, ..row }, &prompt.input);
+            input_line(
+                &mut canvas,
+                Rect { x: used, width: row.width - used, ..row },
+                &prompt.input,
+            );
             if let Some(problem) = &prompt.problem {
                 let above = Rect { y: row.y - 1, ..row };
                 canvas.put(above.x, above.y, above.width, &format!(" {problem} "), Role::Bad);

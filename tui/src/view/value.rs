@@ -109,7 +109,10 @@ fn lease_pieces(model: &Model, lease: i64) -> Vec<Piece> {
             let left = (left - passed).max(0);
             let role = if left * 5 < granted { Role::Warn } else { Role::Text };
             let left = text::duration(left as u64);
-            pieces.push((role, format!(", {left} of {} left", text::duration(granted.max(0) as u64))));
+            pieces.push((
+                role,
+                format!(", {left} of {} left", text::duration(granted.max(0) as u64)),
+            ));
         }
         Some(_) => pieces.push((Role::Warn, ", expired".to_owned())),
         None => {}
