@@ -248,7 +248,7 @@ impl Cluster {
         if self.members.is_empty() && self.fleet.is_empty() {
             rows.extend(self.endpoints.iter().map(endpoint_row));
         }
-        rows.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+        rows.sort_by_key(|row| natural(&row.name));
         rows
     }
 

@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::effect::Effect;
 use crate::hit::Hit;
 use crate::layout;
-use crate::model::browser::{Live, RowKind, Scan, parent};
+use crate::model::browser::{Live, RowKind, Scan, next_level, parent};
 use crate::model::overlay::Purpose;
 use crate::model::{Model, Screen};
 use crate::msg::{Change, ScanProgress};
@@ -20,6 +20,7 @@ pub fn enter(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     model.keys.started = true;
+    model.keys.unfold = true;
     listing::reset(model)
 }
 
@@ -186,6 +187,7 @@ fn back(model: &mut Model) -> Vec<Effect> {
 pub fn jump(model: &mut Model, prefix: Vec<u8>) -> Vec<Effect> {
     let cancelled = model.keys.scan.take().is_some();
     model.keys.started = true;
+    model.keys.unfold = true;
     model.keys.root = prefix;
     model.keys.rows.clear();
     (model.keys.cursor, model.keys.offset) = (0, 0);
@@ -194,6 +196,23 @@ pub fn jump(model: &mut Model, prefix: Vec<u8>) -> Vec<Effect> {
         effects.push(Effect::CancelScan);
     }
     effects
+}
+
+/// Puts the cursor on a key as soon as it is loaded, with the directories above it unfolded.
+pub fn reveal(model: &mut Model, key: &[u8]) {
+    let keys = &mut model.keys;
+    if keys.scan.is_some() || !key.starts_with(&keys.root) {
+        return;
+    }
+    let mut prefix = keys.root.clone();
+    while !keys.flat
+        && let Some(directory) = next_level(&prefix, key)
+    {
+        keys.open.insert(directory.clone());
+        prefix = directory;
+    }
+    keys.wanted = Some((1, key.to_vec()));
+    keys.rebuild();
 }
 
 /// Searches every key under the root; an empty needle ends the search.

@@ -87,22 +87,15 @@ fn problems(model: &Model) -> Vec<(Role, String)> {
     let cluster = &model.cluster;
     let mut found = Vec::new();
     let nobody = cluster.answers().next().is_none();
-    if nobody && cluster.rounds > 0 && !model.about.local {
-        if let Some(endpoint) = cluster.endpoints.iter().find(|e| e.failure.is_some()) {
-            let failure = endpoint.failure.as_ref();
-            let why = failure.map_or("", |f| f.text.as_str());
-            let advice = match failure.map(|f| f.kind) {
-                Some(FailureKind::Refused) => {
-                    "is a member running there? --endpoints takes its client URL"
-                }
-                Some(FailureKind::Timeout) => {
-                    "is the address right, and is it reachable from here?"
-                }
-                _ => "check --endpoints",
-            };
-            found.push((Role::Bad, format!("{}: {why} — {advice}", endpoint.url)));
-            found.push((Role::Dim, "trying again every second".to_owned()));
-        }
+    let failed = cluster.endpoints.iter().find_map(|e| Some((&e.url, e.failure.as_ref()?)));
+    if let (Some((url, failure)), true) = (failed, nobody && !model.about.local) {
+        let advice = match failure.kind {
+            FailureKind::Refused => "is a member running there? --endpoints takes its client URL",
+            FailureKind::Timeout => "is the address right, and is it reachable from here?",
+            _ => "check --endpoints",
+        };
+        found.push((Role::Bad, format!("{url}: {} — {advice}", failure.text)));
+        found.push((Role::Dim, "trying again every second".to_owned()));
     }
     let ids = cluster.cluster_ids();
     if ids.len() > 1 {

@@ -33,7 +33,14 @@ fn hinted(model: &Model) -> Vec<Action> {
             keys
         }
         Mode::Logs => {
-            vec![Action::Filter, Action::NextNode, Action::Follow, Action::Wrap, Action::ClearLogs]
+            vec![
+                Action::Filter,
+                Action::NextNode,
+                Action::Follow,
+                Action::Wrap,
+                Action::Raw,
+                Action::ClearLogs,
+            ]
         }
         Mode::Editor => vec![Action::Save, Action::NextField, Action::Cancel],
         Mode::Confirm => vec![Action::Submit, Action::Left, Action::Right, Action::Cancel],
