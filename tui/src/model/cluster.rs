@@ -210,10 +210,17 @@ impl Cluster {
     }
 
     pub fn health(&self) -> Health {
-        if self.rounds == 0 && self.answers().next().is_none() {
+        let first_look = self.announced_health.is_none();
+        if first_look && !self.all_asked() {
             return Health::Unknown;
         }
         self.voters().health(self.leader().is_some())
+    }
+
+    /// Whether every voter has been asked once: before that, each count would be too low.
+    pub fn all_asked(&self) -> bool {
+        let mut voters = self.rows_without_roles().into_iter().filter(|row| row.voter).peekable();
+        voters.peek().is_some() && voters.all(|row| row.reach != Reach::NotAskedYet)
     }
 
     /// The rows of the member table, by name.

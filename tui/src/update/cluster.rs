@@ -107,15 +107,14 @@ fn announce_leader(model: &mut Model) {
 }
 
 fn announce_health(model: &mut Model) {
-    // Until a round is complete and the members are known, every count is too low.
-    if model.cluster.rounds == 0 || model.cluster.members.is_empty() {
+    if model.cluster.members.is_empty() {
         return;
     }
     let health = model.cluster.health();
-    let before = model.cluster.announced_health.replace(health);
-    if before == Some(health) {
+    if health == Health::Unknown || model.cluster.announced_health == Some(health) {
         return;
     }
+    model.cluster.announced_health = Some(health);
     let sentence = model.cluster.voters().sentence(model.cluster.leader().is_some());
     let tone = match health {
         Health::Unknown => return,

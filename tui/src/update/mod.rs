@@ -247,3 +247,6 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
     }
     Vec::new()
 }
+
+#[cfg(test)]
+mod tests;

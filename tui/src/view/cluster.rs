@@ -66,7 +66,10 @@ pub fn health_lines(model: &Model, width: usize) -> Vec<Vec<Piece>> {
     let role = health_role(health);
     let leader_known = cluster.leader().is_some();
     let word = format!("{} {}  ", health_glyph(health), health.word());
-    let sentence = cluster.voters().sentence(leader_known);
+    let sentence = match health {
+        Health::Unknown if cluster.answers().next().is_some() => "asking the members".to_owned(),
+        _ => cluster.voters().sentence(leader_known),
+    };
     let mut lines = Vec::new();
     let room = width.saturating_sub(word.width()).max(10);
     for (index, part) in text::wrap(&sentence, room).into_iter().enumerate() {

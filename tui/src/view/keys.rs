@@ -122,7 +122,7 @@ fn tree_row(model: &Model, canvas: &mut Canvas<'_>, line: Rect, row: &TreeRow) {
             let mut pieces =
                 vec![(Role::Dim, "  ".to_owned()), (role, text::escape(&meta.key[from..]))];
             if meta.lease != 0 {
-                pieces.push((Role::Dim, " ⏱".to_owned()));
+                pieces.push((Role::Dim, " ttl".to_owned()));
             }
             canvas.line(x, line.y, room, &pieces);
         }
