@@ -48,6 +48,7 @@ pub enum Action {
     NextNode,
     PreviousNode,
     Wrap,
+    Raw,
     ClearLogs,
     // Overlays
     Submit,
@@ -76,7 +77,7 @@ const fn d(
 }
 
 /// Every action, in the order the help shows them.
-pub const DESCRIPTIONS: [Description; 47] = [
+pub const DESCRIPTIONS: [Description; 48] = [
     d(Action::Up, "up", "up", "move the cursor up"),
     d(Action::Down, "down", "down", "move the cursor down"),
     d(Action::PageUp, "page-up", "page up", "move one page up"),
@@ -116,7 +117,8 @@ pub const DESCRIPTIONS: [Description; 47] = [
     d(Action::Follow, "follow", "follow", "follow the end of the log, or stop there"),
     d(Action::NextNode, "next-node", "next node", "show the next node's log"),
     d(Action::PreviousNode, "previous-node", "previous node", "show the previous node's log"),
-    d(Action::Wrap, "wrap", "raw/pretty", "show log lines as written, or readable"),
+    d(Action::Wrap, "wrap", "wrap", "show long lines whole, over several rows"),
+    d(Action::Raw, "raw", "raw/pretty", "show log lines as written, or readable"),
     d(Action::ClearLogs, "clear", "clear", "forget the lines shown so far"),
     d(Action::Submit, "submit", "ok", "accept"),
     d(Action::Cancel, "cancel", "cancel", "close without doing anything"),

@@ -39,10 +39,6 @@ impl Mode {
     fn is_screen(self) -> bool {
         matches!(self, Self::Cluster | Self::Keys | Self::Logs)
     }
-
-    pub fn name(self) -> &'static str {
-        MODES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
-    }
 }
 
 /// One line of the keymap.

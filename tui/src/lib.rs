@@ -21,6 +21,8 @@ mod clock;
 mod effect;
 pub mod fleet;
 mod fuzzy;
+#[cfg(test)]
+mod golden;
 mod hit;
 mod input;
 mod key;
@@ -30,6 +32,8 @@ mod model;
 mod msg;
 mod quorum;
 mod runtime;
+#[cfg(test)]
+mod scene;
 mod terminal;
 mod text;
 mod theme;

@@ -33,7 +33,6 @@ pub enum Msg {
     WatchLost {
         generation: u64,
         compacted: bool,
-        failure: Failure,
     },
     ScanProgress {
         generation: u64,

@@ -84,7 +84,7 @@ impl Voters {
                     if missing == 1 { "one more is".into() } else { format!("{missing} more are") }
                 )
             }
-            Health::NoLeader => "no leader now: an election is under way".to_owned(),
+            Health::NoLeader => "an election is under way".to_owned(),
             _ => match self.spare() {
                 0 if healthy == total => "any loss stops writes".to_owned(),
                 0 => "one more loss stops writes".to_owned(),

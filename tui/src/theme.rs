@@ -113,6 +113,7 @@ impl Theme {
     }
 
     /// A theme in which every role looks different, for tests that check roles.
+    #[cfg(test)]
     pub fn distinct() -> Self {
         let mut theme = Self::default();
         for (index, style) in theme.styles.iter_mut().enumerate() {

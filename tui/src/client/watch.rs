@@ -5,11 +5,10 @@
 //! watch also ends when polling finds its endpoint silent or cut off; the reducer starts it
 //! again from the revision it has reached, on a better one.
 
-use super::failure::from_status;
 use super::pool::{MESSAGE_BYTES_MOST, Pool, Rank};
 use super::reads::meta;
 use crate::model::browser::prefix_end;
-use crate::msg::{Change, Failure, FailureKind, Msg};
+use crate::msg::{Change, Msg};
 use crate::walk::range_start;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
@@ -58,10 +57,11 @@ impl Gathered {
     }
 }
 
-/// Why a watch ended.
+/// A watch ended before its receiver did.
+#[derive(Debug, Default)]
 struct Lost {
+    /// The revision it was to start from is not kept any more.
     compacted: bool,
-    failure: Failure,
 }
 
 pub async fn run(
@@ -71,12 +71,10 @@ pub async fn run(
     prefix: Vec<u8>,
     revision: i64,
 ) {
-    let lost = match follow(&pool, &messages, generation, &prefix, revision).await {
-        Ok(()) => return,
-        Err(lost) => lost,
-    };
-    let Lost { compacted, failure } = lost;
-    let _ = messages.send(Msg::WatchLost { generation, compacted, failure }).await;
+    if let Err(Lost { compacted }) = follow(&pool, &messages, generation, &prefix, revision).await {
+        // A closed channel means the UI is gone.
+        let _ = messages.send(Msg::WatchLost { generation, compacted }).await;
+    }
 }
 
 /// Follows until the receiver is gone (`Ok`) or the watch is lost.
@@ -87,9 +85,8 @@ async fn follow(
     prefix: &[u8],
     revision: i64,
 ) -> Result<(), Lost> {
-    let lost = |failure| Lost { compacted: false, failure };
     let Some((url, channel)) = pool.best().into_iter().next() else {
-        return Err(lost(Failure::new(FailureKind::Address, "no endpoint can be asked")));
+        return Err(Lost::default());
     };
     let create = WatchCreateRequest {
         key: range_start(prefix).into(),
@@ -103,11 +100,8 @@ async fn follow(
     let _ = sender.try_send(request);
     let mut client = WatchClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MOST);
     let opened = timeout(CREATED_WITHIN, client.watch(ReceiverStream::new(receiver))).await;
-    let mut stream: Streaming<WatchResponse> = match opened {
-        Ok(Ok(response)) => response.into_inner(),
-        Ok(Err(status)) => return Err(lost(from_status(&status))),
-        Err(_) => return Err(lost(Failure::new(FailureKind::Timeout, "no answer to the watch"))),
-    };
+    let Ok(Ok(response)) = opened else { return Err(Lost::default()) };
+    let mut stream: Streaming<WatchResponse> = response.into_inner();
     let mut gathered = Gathered::default();
     let mut check = interval(CHECK_EVERY);
     loop {
@@ -121,22 +115,16 @@ async fn follow(
         tokio::select! {
             answer = stream.message() => match answer {
                 Ok(Some(answer)) if answer.canceled => {
-                    let compacted = answer.compact_revision > 0;
-                    let failure = Failure::new(FailureKind::Server, answer.cancel_reason);
-                    return Err(Lost { compacted, failure });
+                    return Err(Lost { compacted: answer.compact_revision > 0 });
                 }
                 Ok(Some(answer)) => gathered.absorb(answer),
-                Ok(None) => {
-                    let text = "the server ended the watch";
-                    return Err(lost(Failure::new(FailureKind::Refused, text)));
-                }
-                Err(status) => return Err(lost(from_status(&status))),
+                Ok(None) | Err(_) => return Err(Lost::default()),
             },
             () = flush => {}
             _ = check.tick() => {
-                if matches!(pool.rank(&url), Rank::Silent | Rank::Alone) {
-                    let text = "the member behind it went silent";
-                    return Err(lost(Failure::new(FailureKind::Timeout, text)));
+                let cut_off = pool.rank(&url) == Rank::Alone && pool.leader_known();
+                if cut_off || pool.rank(&url) == Rank::Silent {
+                    return Err(Lost::default());
                 }
             }
         }

@@ -137,6 +137,8 @@ pub struct Browser {
     pub pane: ValuePane,
     pub focus_value: bool,
     pub started: bool,
+    /// Whether a directory that is alone under the root is unfolded when it is found.
+    pub unfold: bool,
     /// Where the cursor belongs once that row is loaded again.
     pub wanted: Option<RowName>,
     /// A delete under way, and its key.
@@ -193,7 +195,9 @@ impl Browser {
             None => self.flatten(&self.root, 0, &mut rows),
         }
         self.rows = rows;
-        if let Some(kept) = kept
+        // The cursor follows what it is on, but not the place where loading goes on: rows that
+        // were read there are what the user was waiting for.
+        if let Some(kept) = kept.filter(|(kind, _)| *kind != MORE)
             && self.current().map(row_name).as_ref() != Some(&kept)
             && let Some(at) = self.rows.iter().position(|row| row_name(row) == kept)
         {
@@ -237,12 +241,14 @@ pub enum ChildName {
     Directory(Vec<u8>),
 }
 
+const MORE: u8 = 2;
+
 /// See [`RowName`].
 pub fn row_name(row: &TreeRow) -> RowName {
     match &row.kind {
         RowKind::Directory { prefix, .. } => (0, prefix.clone()),
         RowKind::Key(meta) => (1, meta.key.clone()),
-        RowKind::More { prefix } | RowKind::Failed { prefix, .. } => (2, prefix.clone()),
+        RowKind::More { prefix } | RowKind::Failed { prefix, .. } => (MORE, prefix.clone()),
     }
 }
 

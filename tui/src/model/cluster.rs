@@ -19,8 +19,6 @@ const EVENTS_KEPT: usize = 500;
 #[derive(Clone, Debug, Default)]
 pub struct EndpointFacts {
     pub url: String,
-    /// Given by the user, as opposed to found in the member list.
-    pub seed: bool,
     pub status: Option<StatusFacts>,
     pub answered: Option<Now>,
     pub rtt_us: u64,
@@ -39,6 +37,12 @@ impl EndpointFacts {
                     failure.kind == FailureKind::Timeout && self.timeouts < TIMEOUTS_TO_BE_DOWN
                 }
             }
+    }
+
+    fn fresher_than(&self, other: &Self) -> bool {
+        let freshness =
+            |facts: &Self| (facts.answers(), facts.answered.map(|answered| answered.mono_ms));
+        freshness(self) > freshness(other)
     }
 }
 
@@ -80,7 +84,7 @@ pub struct Cluster {
     pub rounds: u64,
     pub events: VecDeque<Event>,
     pub events_scroll: usize,
-    /// Name of the row under the cursor: rows come and go, the cursor stays with the member.
+    /// Index of the row under the cursor.
     pub cursor: usize,
     /// A long operation of the supervisor, as it reports it.
     pub progress: Option<(String, String)>,
@@ -206,10 +210,17 @@ impl Cluster {
     }
 
     pub fn health(&self) -> Health {
-        if self.rounds == 0 && self.answers().next().is_none() {
+        let first_look = self.announced_health.is_none();
+        if first_look && !self.all_asked() {
             return Health::Unknown;
         }
         self.voters().health(self.leader().is_some())
+    }
+
+    /// Whether every voter has been asked once: before that, each count would be too low.
+    pub fn all_asked(&self) -> bool {
+        let mut voters = self.rows_without_roles().into_iter().filter(|row| row.voter).peekable();
+        voters.peek().is_some() && voters.all(|row| row.reach != Reach::NotAskedYet)
     }
 
     /// The rows of the member table, by name.
@@ -242,9 +253,9 @@ impl Cluster {
             }
         }
         if self.members.is_empty() && self.fleet.is_empty() {
-            rows.extend(self.endpoints.iter().map(|e| endpoint_row(e)));
+            rows.extend(self.endpoints.iter().map(endpoint_row));
         }
-        rows.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+        rows.sort_by_key(|row| natural(&row.name));
         rows
     }
 
@@ -263,20 +274,13 @@ impl Cluster {
         for endpoint in &self.endpoints {
             let ours = endpoint.status.as_ref().is_some_and(|s| s.member_id == member.id)
                 || endpoint.status.is_none() && member.client_urls.contains(&endpoint.url);
-            let better = best.is_none_or(|b| {
-                (endpoint.answers(), endpoint.answered.map(|a| a.mono_ms))
-                    > (b.answers(), b.answered.map(|a| a.mono_ms))
-            });
-            if ours && better {
+            if ours && best.is_none_or(|best| endpoint.fresher_than(best)) {
                 best = Some(endpoint);
             }
         }
         let mut row = best.map_or_else(|| empty_row(""), endpoint_row);
         let given = node.map_or(member.name.as_str(), |n| n.name.as_str());
-        row.name = match (given.is_empty(), &best) {
-            (false, _) => given.to_owned(),
-            (true, _) => "(not started)".to_owned(),
-        };
+        row.name = if given.is_empty() { "(not started)" } else { given }.to_owned();
         row.id = Some(member.id);
         row.voter = !member.learner;
         row.fleet = node.cloned();

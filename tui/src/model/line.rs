@@ -26,7 +26,10 @@ impl TextInput {
             input.lines = text.split('\n').map(|line| line.chars().collect()).collect();
         } else {
             input.lines[0] = text.chars().collect();
-            input.column = input.lines[0].len();
+        }
+        // A short text is most often added to; a long one is read from the top.
+        if let [only] = input.lines.as_slice() {
+            input.column = only.len();
         }
         input
     }
@@ -38,10 +41,6 @@ impl TextInput {
 
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(Vec::is_empty)
-    }
-
-    pub fn clear(&mut self) {
-        *self = Self::new("", self.multiline);
     }
 
     /// Text from the clipboard: line breaks become spaces where there is only one line.
@@ -78,11 +77,11 @@ impl TextInput {
             (Code::Left, _) => self.left(),
             (Code::Right, _) => self.right(),
             (Code::Enter, _) if self.multiline => self.break_line(),
-            (Code::Up, _) if self.row > 0 => self.to_row(self.row - 1),
-            (Code::Down, _) if self.row + 1 < self.lines.len() => self.to_row(self.row + 1),
-            (Code::PageUp, _) if self.multiline => self.to_row(self.row.saturating_sub(10)),
+            (Code::Up, _) if self.row > 0 => self.go_to_row(self.row - 1),
+            (Code::Down, _) if self.row + 1 < self.lines.len() => self.go_to_row(self.row + 1),
+            (Code::PageUp, _) if self.multiline => self.go_to_row(self.row.saturating_sub(10)),
             (Code::PageDown, _) if self.multiline => {
-                self.to_row((self.row + 10).min(self.lines.len() - 1));
+                self.go_to_row((self.row + 10).min(self.lines.len() - 1));
             }
             _ => return false,
         }
@@ -97,7 +96,7 @@ impl TextInput {
         &mut self.lines[self.row]
     }
 
-    fn to_row(&mut self, row: usize) {
+    fn go_to_row(&mut self, row: usize) {
         self.row = row;
         self.column = self.column.min(self.current().len());
     }
@@ -157,7 +156,7 @@ impl TextInput {
         if self.column > 0 {
             self.column -= 1;
         } else if self.row > 0 {
-            self.to_row(self.row - 1);
+            self.go_to_row(self.row - 1);
             self.column = self.current().len();
         }
     }

@@ -26,6 +26,8 @@ pub struct Logs {
     pub paused: bool,
     /// Lines exactly as written, instead of readable.
     pub raw: bool,
+    /// Long lines take several rows instead of being cut.
+    pub wrap: bool,
     /// Whether files are being followed now.
     pub tailing: bool,
 }

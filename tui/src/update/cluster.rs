@@ -107,15 +107,14 @@ fn announce_leader(model: &mut Model) {
 }
 
 fn announce_health(model: &mut Model) {
-    // Until a round is complete and the members are known, every count is too low.
-    if model.cluster.rounds == 0 || model.cluster.members.is_empty() {
+    if model.cluster.members.is_empty() {
         return;
     }
     let health = model.cluster.health();
-    let before = model.cluster.announced_health.replace(health);
-    if before == Some(health) {
+    if health == Health::Unknown || model.cluster.announced_health == Some(health) {
         return;
     }
+    model.cluster.announced_health = Some(health);
     let sentence = model.cluster.voters().sentence(model.cluster.leader().is_some());
     let tone = match health {
         Health::Unknown => return,
@@ -290,35 +289,35 @@ fn clamp_cursor(model: &mut Model) {
 /// Brings the endpoints that are asked in line with what is known: those the user gave, the
 /// supervisor's nodes, and the members' advertised addresses.
 pub fn sync_endpoints(model: &mut Model) -> Vec<Effect> {
-    let seeds: Vec<String> = model.about.seeds.iter().map(|url| normal_url(url)).collect();
-    let mut wanted: Vec<(String, bool)> = seeds.into_iter().map(|url| (url, true)).collect();
+    let mut wanted: Vec<String> = Vec::new();
+    let seeds = model.about.seeds.iter().map(|url| normal_url(url));
     let nodes = model.cluster.fleet.iter().map(|node| node.client_url.clone());
-    let members = model.cluster.members.iter().filter_map(|member| {
-        // A member that already answers under one address need not be asked under others.
-        let served = model.cluster.endpoints.iter().any(|e| {
-            wanted.iter().any(|(url, _)| *url == e.url)
-                && e.status.as_ref().is_some_and(|s| s.member_id == member.id)
-        });
-        if served { None } else { member.client_urls.first().cloned() }
-    });
-    let found: Vec<String> = nodes.chain(members).filter(|url| !url.is_empty()).collect();
-    for url in found {
-        if !wanted.iter().any(|(known, _)| *known == url) {
-            wanted.push((url, false));
+    for url in seeds.chain(nodes).filter(|url| !url.is_empty()) {
+        if !wanted.contains(&url) {
+            wanted.push(url);
         }
     }
-    let now_asked: Vec<&String> = model.cluster.endpoints.iter().map(|e| &e.url).collect();
-    if wanted.iter().map(|(url, _)| url).eq(now_asked) {
+    for member in &model.cluster.members {
+        // A member that is asked under one address already need not be under others.
+        let served = model.cluster.endpoints.iter().any(|endpoint| {
+            wanted.contains(&endpoint.url)
+                && endpoint.status.as_ref().is_some_and(|s| s.member_id == member.id)
+        });
+        let known = member.client_urls.iter().any(|url| wanted.contains(url));
+        if !served && !known {
+            wanted.extend(member.client_urls.first().cloned());
+        }
+    }
+    if wanted.iter().eq(model.cluster.endpoints.iter().map(|endpoint| &endpoint.url)) {
         return Vec::new();
     }
     let mut old = std::mem::take(&mut model.cluster.endpoints);
-    let urls: Vec<String> = wanted.iter().map(|(url, _)| url.clone()).collect();
-    for (url, seed) in wanted {
-        let facts = match old.iter().position(|e| e.url == url) {
+    for url in &wanted {
+        let facts = match old.iter().position(|endpoint| endpoint.url == *url) {
             Some(at) => old.swap_remove(at),
-            None => EndpointFacts { url, ..EndpointFacts::default() },
+            None => EndpointFacts { url: url.clone(), ..EndpointFacts::default() },
         };
-        model.cluster.endpoints.push(EndpointFacts { seed, ..facts });
+        model.cluster.endpoints.push(facts);
     }
-    vec![Effect::Poll(urls)]
+    vec![Effect::Poll(wanted)]
 }

@@ -230,7 +230,9 @@ fn on_saved(model: &mut Model, outcome: Result<Reply, Failure>) -> Vec<Effect> {
     match outcome {
         Ok(Reply::Written { revision }) => {
             let text = format!("saved {} at revision {revision}", editor.key.text());
+            let written = text::unescape(&editor.key.text()).unwrap_or_default();
             model.overlay = None;
+            super::keys::reveal(model, &written);
             model.say(Tone::Good, text);
             return pane::read(model);
         }

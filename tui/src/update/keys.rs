@@ -5,11 +5,10 @@ use crate::action::Action;
 use crate::effect::Effect;
 use crate::hit::Hit;
 use crate::layout;
-use crate::model::browser::{Live, RowKind, Scan, parent};
-use crate::model::cluster::Tone;
+use crate::model::browser::{Live, RowKind, Scan, next_level, parent};
 use crate::model::overlay::Purpose;
 use crate::model::{Model, Screen};
-use crate::msg::{Change, Failure, ScanProgress};
+use crate::msg::{Change, ScanProgress};
 use crate::text;
 
 /// How long a row that changed stays marked.
@@ -21,6 +20,7 @@ pub fn enter(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     model.keys.started = true;
+    model.keys.unfold = true;
     listing::reset(model)
 }
 
@@ -187,6 +187,7 @@ fn back(model: &mut Model) -> Vec<Effect> {
 pub fn jump(model: &mut Model, prefix: Vec<u8>) -> Vec<Effect> {
     let cancelled = model.keys.scan.take().is_some();
     model.keys.started = true;
+    model.keys.unfold = true;
     model.keys.root = prefix;
     model.keys.rows.clear();
     (model.keys.cursor, model.keys.offset) = (0, 0);
@@ -195,6 +196,23 @@ pub fn jump(model: &mut Model, prefix: Vec<u8>) -> Vec<Effect> {
         effects.push(Effect::CancelScan);
     }
     effects
+}
+
+/// Puts the cursor on a key as soon as it is loaded, with the directories above it unfolded.
+pub fn reveal(model: &mut Model, key: &[u8]) {
+    let keys = &mut model.keys;
+    if keys.scan.is_some() || !key.starts_with(&keys.root) {
+        return;
+    }
+    let mut prefix = keys.root.clone();
+    while !keys.flat
+        && let Some(directory) = next_level(&prefix, key)
+    {
+        keys.open.insert(directory.clone());
+        prefix = directory;
+    }
+    keys.wanted = Some((1, key.to_vec()));
+    keys.rebuild();
 }
 
 /// Searches every key under the root; an empty needle ends the search.
@@ -248,21 +266,12 @@ pub fn on_changes(
     effects
 }
 
-pub fn on_watch_lost(
-    model: &mut Model,
-    generation: u64,
-    compacted: bool,
-    failure: &Failure,
-) -> Vec<Effect> {
+pub fn on_watch_lost(model: &mut Model, generation: u64, compacted: bool) -> Vec<Effect> {
     if generation != model.keys.generation {
         return Vec::new();
     }
     if compacted {
         return listing::reset(model);
-    }
-    if model.keys.live != Live::Lost {
-        let text = format!("live updates paused: {}", failure.text);
-        model.cluster.note(model.now, Tone::Warn, text);
     }
     model.keys.live = Live::Lost;
     Vec::new()

@@ -119,6 +119,12 @@ fn absorb(
     let read_at = if listing.reading_at == 0 { revision } else { listing.reading_at };
     listing.children.extend(children);
     listing.next = next;
+    if prefix == keys.root && listing.next.is_none() && std::mem::take(&mut keys.unfold) {
+        // One directory and nothing else is not worth a key press.
+        if let [Child::Directory(only)] = listing.children.as_slice() {
+            keys.open.insert(only.clone());
+        }
+    }
     let missed: Vec<Change> = keys
         .recent
         .iter()
@@ -266,9 +272,10 @@ pub fn upkeep(model: &mut Model) -> Vec<Effect> {
     }
     let mut wanted = Vec::new();
     let end = (keys.offset + height + ROWS_AHEAD).min(keys.rows.len());
-    for row in &keys.rows[keys.offset.min(end)..end] {
+    for (index, row) in keys.rows.iter().enumerate().take(end).skip(keys.offset) {
         match &row.kind {
-            RowKind::More { prefix } => wanted.push(prefix.clone()),
+            // Above the cursor nobody waits for more; else going to the end would read all.
+            RowKind::More { prefix } if index >= keys.cursor => wanted.push(prefix.clone()),
             RowKind::Directory { prefix, open: true } if !keys.listings.contains_key(prefix) => {
                 wanted.push(prefix.clone());
             }

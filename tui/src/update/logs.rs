@@ -44,7 +44,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::NextNode | Action::NextPane => step_node(model, 1),
         Action::PreviousNode | Action::PreviousPane => step_node(model, -1),
-        Action::Wrap => model.logs.raw = !model.logs.raw,
+        Action::Wrap => model.logs.wrap ^= true,
+        Action::Raw => model.logs.raw ^= true,
         Action::ClearLogs => model.logs.clear(),
         Action::Filter => {
             let filter = model.logs.filter.clone();

@@ -57,8 +57,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Changes { generation, revision, changes } => {
             keys::on_changes(model, generation, revision, changes)
         }
-        Msg::WatchLost { generation, compacted, failure } => {
-            keys::on_watch_lost(model, generation, compacted, &failure)
+        Msg::WatchLost { generation, compacted } => {
+            keys::on_watch_lost(model, generation, compacted)
         }
         Msg::ScanProgress { generation, progress } => {
             keys::on_scan(model, generation, progress);
@@ -247,3 +247,6 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
     }
     Vec::new()
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,12 @@ pub fn matching(model: &Model, typed: &str) -> Vec<Entry> {
         .enumerate()
         .filter_map(|(place, entry)| {
             let score = fuzzy::score(typed, &entry.text)?;
-            // What can be done comes before what cannot.
-            let score = if entry.refused.is_some() { score - 100 } else { score };
+            // What can be done comes before what cannot, but never before what was typed out.
+            let score = match entry.refused {
+                _ if !typed.is_empty() && entry.text.starts_with(typed.trim_end()) => score + 200,
+                Some(_) => score - 100,
+                None => score,
+            };
             Some((score, place, entry))
         })
         .collect();
@@ -73,16 +77,12 @@ fn with_argument(model: &Model, typed: &str) -> Vec<Entry> {
 
 fn entries(model: &Model) -> Vec<Entry> {
     let mut list = Vec::new();
-    for screen in Screen::ALL {
-        let mut made = entry(
+    for screen in model.screens() {
+        list.push(entry(
             screen.title().to_lowercase(),
             format!("show screen {}", screen.number()),
             Command::Screen(screen.number()),
-        );
-        if screen == Screen::Logs && !model.about.local {
-            made.refused = Some("logs are there for local clusters only".to_owned());
-        }
-        list.push(made);
+        ));
     }
     list.push(entry("go PREFIX", "show keys under a prefix", Command::Action(Action::Jump)));
     list.push(entry("find TEXT", "search all keys", Command::Action(Action::Filter)));
@@ -92,7 +92,7 @@ fn entries(model: &Model) -> Vec<Entry> {
     }
     list.push(put);
     let rows = model.cluster.rows();
-    for verb in Verb::ALL {
+    for verb in Verb::ALL.into_iter().filter(|verb| model.about.local || !verb.local_only()) {
         for row in rows.iter().filter(|row| row.id.is_some() || row.fleet.is_some()) {
             list.push(Entry {
                 text: format!("{} {}", verb.word(), row.name),

@@ -66,7 +66,10 @@ pub fn health_lines(model: &Model, width: usize) -> Vec<Vec<Piece>> {
     let role = health_role(health);
     let leader_known = cluster.leader().is_some();
     let word = format!("{} {}  ", health_glyph(health), health.word());
-    let sentence = cluster.voters().sentence(leader_known);
+    let sentence = match health {
+        Health::Unknown if cluster.answers().next().is_some() => "asking the members".to_owned(),
+        _ => cluster.voters().sentence(leader_known),
+    };
     let mut lines = Vec::new();
     let room = width.saturating_sub(word.width()).max(10);
     for (index, part) in text::wrap(&sentence, room).into_iter().enumerate() {
@@ -87,22 +90,15 @@ fn problems(model: &Model) -> Vec<(Role, String)> {
     let cluster = &model.cluster;
     let mut found = Vec::new();
     let nobody = cluster.answers().next().is_none();
-    if nobody && cluster.rounds > 0 && !model.about.local {
-        if let Some(endpoint) = cluster.endpoints.iter().find(|e| e.failure.is_some()) {
-            let failure = endpoint.failure.as_ref();
-            let why = failure.map_or("", |f| f.text.as_str());
-            let advice = match failure.map(|f| f.kind) {
-                Some(FailureKind::Refused) => {
-                    "is a member running there? --endpoints takes its client URL"
-                }
-                Some(FailureKind::Timeout) => {
-                    "is the address right, and is it reachable from here?"
-                }
-                _ => "check --endpoints",
-            };
-            found.push((Role::Bad, format!("{}: {why} — {advice}", endpoint.url)));
-            found.push((Role::Dim, "trying again every second".to_owned()));
-        }
+    let failed = cluster.endpoints.iter().find_map(|e| Some((&e.url, e.failure.as_ref()?)));
+    if let (Some((url, failure)), true) = (failed, nobody && !model.about.local) {
+        let advice = match failure.kind {
+            FailureKind::Refused => "is a member running there? --endpoints takes its client URL",
+            FailureKind::Timeout => "is the address right, and is it reachable from here?",
+            _ => "check --endpoints",
+        };
+        found.push((Role::Bad, format!("{url}: {} — {advice}", failure.text)));
+        found.push((Role::Dim, "trying again every second".to_owned()));
     }
     let ids = cluster.cluster_ids();
     if ids.len() > 1 {

@@ -26,7 +26,7 @@ pub fn draw(model: &Model, confirm: &Confirm, canvas: &mut Canvas<'_>) {
             Severity::Narrow => Role::Warn,
             Severity::Outage | Severity::Refused => Role::Bad,
         };
-        let mark = if index == last && severity >= Severity::Outage { "⚠ " } else { "" };
+        let mark = if index == last && severity >= Severity::Outage { "▲ " } else { "" };
         let wrapped = text::wrap(&format!("{mark}{paragraph}"), room);
         lines.extend(wrapped.into_iter().map(|line| (role, line)));
     }

@@ -6,6 +6,7 @@ use crate::hit::Hit;
 use crate::keymap::Mode;
 use crate::layout;
 use crate::model::Model;
+use crate::model::overlay::Overlay;
 use crate::theme::Role;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
@@ -33,9 +34,21 @@ fn hinted(model: &Model) -> Vec<Action> {
             keys
         }
         Mode::Logs => {
-            vec![Action::Filter, Action::NextNode, Action::Follow, Action::Wrap, Action::ClearLogs]
+            vec![
+                Action::Filter,
+                Action::NextNode,
+                Action::Follow,
+                Action::Wrap,
+                Action::Raw,
+                Action::ClearLogs,
+            ]
         }
-        Mode::Editor => vec![Action::Save, Action::NextField, Action::Cancel],
+        Mode::Editor => match &model.overlay {
+            Some(Overlay::Editor(editor)) if editor.creating => {
+                vec![Action::Save, Action::NextField, Action::Cancel]
+            }
+            _ => vec![Action::Save, Action::Cancel],
+        },
         Mode::Confirm => vec![Action::Submit, Action::Left, Action::Right, Action::Cancel],
         Mode::Palette => vec![Action::Submit, Action::NextField, Action::Cancel],
         Mode::Help => vec![Action::Down, Action::Up, Action::Cancel],

@@ -122,12 +122,14 @@ fn tree_row(model: &Model, canvas: &mut Canvas<'_>, line: Rect, row: &TreeRow) {
             let mut pieces =
                 vec![(Role::Dim, "  ".to_owned()), (role, text::escape(&meta.key[from..]))];
             if meta.lease != 0 {
-                pieces.push((Role::Dim, " ⏱".to_owned()));
+                pieces.push((Role::Dim, " ttl".to_owned()));
             }
             canvas.line(x, line.y, room, &pieces);
         }
-        RowKind::More { .. } => {
-            canvas.put(x, line.y, room, "  … loading", Role::Dim);
+        RowKind::More { prefix } => {
+            let loading = keys.listings.get(prefix).is_some_and(|l| l.loading.is_some());
+            let text = if loading { "  … reading" } else { "  … more: go there to read on" };
+            canvas.put(x, line.y, room, text, Role::Dim);
         }
         RowKind::Failed { text, .. } => {
             canvas.put(x, line.y, room, &format!("  ✗ {text}"), Role::Bad);

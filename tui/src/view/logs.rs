@@ -5,6 +5,7 @@ use crate::layout;
 use crate::model::Model;
 use crate::model::logs::LogLine;
 use crate::theme::Role;
+use unicode_width::UnicodeWidthChar;
 
 pub fn draw(model: &Model, canvas: &mut Canvas<'_>) {
     let logs = &model.logs;
@@ -21,8 +22,24 @@ pub fn draw(model: &Model, canvas: &mut Canvas<'_>) {
     });
     let inner = canvas.frame(body, &title, true);
     let height = usize::from(inner.height);
-    let shown: Vec<&LogLine> = logs.newest().skip(logs.back).take(height).collect();
-    if shown.is_empty() {
+    let nodes = model.cluster.fleet.iter().map(|node| node.name.len());
+    let widest = nodes.max().unwrap_or(0);
+    let room = usize::from(inner.width.saturating_sub(2));
+    // From the bottom up: a wrapped line takes as many rows as it needs.
+    let mut rows: Vec<Vec<Piece>> = Vec::new();
+    for line in logs.newest().skip(logs.back) {
+        if rows.len() >= height {
+            break;
+        }
+        let pieces = line_pieces(model, line, widest);
+        if logs.wrap {
+            rows.extend(wrapped(pieces, room).into_iter().rev());
+        } else {
+            rows.push(pieces);
+        }
+    }
+    rows.truncate(height);
+    if rows.is_empty() {
         let text = match (logs.is_empty(), logs.filter.is_empty()) {
             (true, _) => "no line yet",
             (false, true) => "no line of this node yet",
@@ -30,19 +47,49 @@ pub fn draw(model: &Model, canvas: &mut Canvas<'_>) {
         };
         canvas.put(inner.x + 1, inner.y, inner.width, text, Role::Dim);
     }
-    let nodes: Vec<&str> = model.cluster.fleet.iter().map(|n| n.name.as_str()).collect();
-    let widest = nodes.iter().map(|name| name.len()).max().unwrap_or(0);
-    for (row, line) in shown.iter().rev().enumerate() {
-        let mut pieces: Vec<Piece> = Vec::new();
-        if logs.node.is_none() {
-            pieces.push((Role::Node, format!("{:<widest$} ", line.node)));
+    for (row, pieces) in rows.iter().rev().enumerate() {
+        canvas.line(inner.x + 1, inner.y + row as u16, room as u16, pieces);
+    }
+}
+
+fn line_pieces(model: &Model, line: &LogLine, widest: usize) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    if model.logs.node.is_none() {
+        pieces.push((Role::Node, format!("{:<widest$} ", line.node)));
+    }
+    if model.logs.raw {
+        pieces.push((Role::Text, printable(&line.text)));
+    } else {
+        pieces.extend(readable(&line.text));
+    }
+    pieces
+}
+
+/// Breaks a line into rows of at most `width` columns; the later ones are indented.
+fn wrapped(pieces: Vec<Piece>, width: usize) -> Vec<Vec<Piece>> {
+    const INDENT: &str = "    ";
+    let mut rows: Vec<Vec<Piece>> = vec![Vec::new()];
+    let mut used = 0;
+    for (role, content) in pieces {
+        let mut part = String::new();
+        for c in content.chars() {
+            let columns = c.width().unwrap_or(0);
+            if used + columns > width && used > INDENT.len() {
+                push(&mut rows, role, std::mem::take(&mut part));
+                rows.push(vec![(Role::Dim, INDENT.to_owned())]);
+                used = INDENT.len();
+            }
+            used += columns;
+            part.push(c);
         }
-        if logs.raw {
-            pieces.push((Role::Text, printable(&line.text)));
-        } else {
-            pieces.extend(readable(&line.text));
-        }
-        canvas.line(inner.x + 1, inner.y + row as u16, inner.width.saturating_sub(2), &pieces);
+        push(&mut rows, role, part);
+    }
+    rows
+}
+
+fn push(rows: &mut [Vec<Piece>], role: Role, part: String) {
+    if let (Some(row), false) = (rows.last_mut(), part.is_empty()) {
+        row.push((role, part));
     }
 }
 
@@ -114,6 +161,15 @@ mod tests {
         let line = r#"{"level":"warn","ts":"2026-01-02T03:04:05.678901Z","caller":"x.go:1","msg":"lost leader","term":7}"#;
         assert_eq!(plain(line), "03:04:05.678 warn  lost leader  term=7");
         assert_eq!(readable(line)[2].0, Role::Warn);
+    }
+
+    #[test]
+    fn wrapping_keeps_every_character_and_the_width() {
+        let pieces = vec![(Role::Dim, "12345678".to_owned()), (Role::Bad, "abcdefghij".to_owned())];
+        let rows = wrapped(pieces, 10);
+        let texts: Vec<String> =
+            rows.iter().map(|row| row.iter().map(|(_, text)| text.as_str()).collect()).collect();
+        assert_eq!(texts, ["12345678ab", "    cdefgh", "    ij"]);
     }
 
     #[test]

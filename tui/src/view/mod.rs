@@ -84,7 +84,7 @@ fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
     let lines = [
         format!("{}×{} is too small", area.width, area.height),
         format!("make it {columns}×{rows} or more"),
-        "(q quits)".to_owned(),
+        "(ctrl-c twice leaves)".to_owned(),
     ];
     for (index, line) in lines.iter().enumerate() {
         canvas.put(area.x, area.y + index as u16, area.width, line, Role::Text);
@@ -114,8 +114,8 @@ fn header(model: &Model, canvas: &mut Canvas<'_>) {
     };
     let kind_role = if model.about.local || model.about.read_only { Role::Dim } else { Role::Warn };
     let mut pieces: Vec<Piece> = vec![
-        (Role::Accent, " etcd-tui ".to_owned()),
-        (Role::Title, format!("{} ", model.about.title)),
+        (Role::Accent, " etcd-tui".to_owned()),
+        (Role::Title, format!(" {} ", model.about.title)),
         (kind_role, format!("{kind} ")),
         (
             cluster::health_role(health),

@@ -29,6 +29,9 @@ pub fn draw(model: &Model, canvas: &mut Canvas<'_>, area: Rect) {
         directory(canvas, inner, pane, prefix);
         return;
     }
+    if pane.key.is_none() {
+        return;
+    }
     let lines = metadata(model, layout::metadata_lines(area));
     let mut y = inner.y;
     for pieces in &lines {
