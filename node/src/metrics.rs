@@ -201,9 +201,8 @@ impl Metrics {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes all of them.
-    pub fn write(&self, page: &mut Page) {
-        let counters: [(&str, &str, &AtomicU64); 14] = [
+    fn counters(&self) -> [(&str, &str, &AtomicU64); 14] {
+        [
             (
                 "etcd_network_client_grpc_received_bytes_total",
                 "The total number of bytes received from grpc clients.",
@@ -262,8 +261,12 @@ impl Metrics {
                 "The total number of slow apply requests (likely overloaded from slow disk).",
                 &self.slow_applies,
             ),
-        ];
-        for (name, help, counter) in counters {
+        ]
+    }
+
+    /// Writes all of them.
+    pub fn write(&self, page: &mut Page) {
+        for (name, help, counter) in self.counters() {
             page.counter(name, help, counter.load(Ordering::Relaxed) as f64);
         }
         self.wal_fsync.write(

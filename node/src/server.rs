@@ -27,13 +27,17 @@ use crate::applier::Applier;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
-use crate::consensus::drive::{ApplyJob, Drive, Input, LogJob, Progress, Retention, Timing};
+use crate::consensus::drive::{
+    ApplyJob, Drive, Input, Leadership, LogJob, Progress, Retention, Timing,
+};
 use crate::consensus::handle::{Handle, Parts};
+use crate::consensus::log_view::LogView;
 use crate::consensus::logger;
 use crate::consensus::pending::Pending;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::lease::Lessor;
+use crate::machine::State;
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
@@ -87,7 +91,7 @@ impl Server {
             peers.handle.clone(),
             expel.clone(),
         );
-        let mut server = wire(
+        let mut server = wire(Open {
             config,
             directories,
             directory,
@@ -99,7 +103,7 @@ impl Server {
             expelled,
             expel,
             metrics,
-        )?;
+        })?;
         server.serve(clients, peer_listeners);
         server.start_tasks();
         Ok(server)
@@ -242,8 +246,8 @@ fn raft_config(config: &Config, id: u64, applied: u64) -> raft::Config {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one place where all parts meet")]
-fn wire(
+/// What is open and not yet running.
+struct Open {
     config: Config,
     directories: Directories,
     directory: DataDir,
@@ -255,80 +259,82 @@ fn wire(
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
     metrics: Metrics,
-) -> Result<Server, Error> {
-    let Booted { identity, wal, store, state, log: log_view, members, snapshot_bytes, alone } =
-        booted;
-    let applied = state.applied.index;
-    let raft_config = raft_config(&config, identity.member_id, applied);
-    let mut core = RaftCore::new(&raft_config, log_view, &logger::slog_to_tracing())?;
+}
+
+/// The queues between the threads, beside the inbox.
+struct Queues {
+    log: Sender<LogJob>,
+    log_jobs: Receiver<LogJob>,
+    applier: Sender<ApplyJob>,
+    apply_jobs: Receiver<ApplyJob>,
+}
+
+impl Queues {
+    fn new() -> Self {
+        let (log, log_jobs) = unbounded();
+        let (applier, apply_jobs) = unbounded();
+        Self { log, log_jobs, applier, apply_jobs }
+    }
+}
+
+fn raft_core(
+    config: &Config,
+    id: u64,
+    state: &State,
+    log: LogView,
+    alone: bool,
+) -> Result<RaftCore, Error> {
+    let raft_config = raft_config(config, id, state.applied.index);
+    let mut core = RaftCore::new(&raft_config, log, &logger::slog_to_tracing())?;
     if alone {
         core.campaign();
     } else {
         // The first election need not wait a whole timeout; pre-vote keeps this harmless.
         core.advance_election(raft_config.election_tick.saturating_sub(1));
     }
+    Ok(core)
+}
+
+/// Makes the threads and what they share, and starts them.
+fn wire(open: Open) -> Result<Server, Error> {
+    let Open { config, directories, directory, booted, transport, .. } = open;
+    let Booted { identity, wal, store, state, log, members, snapshot_bytes, alone } = booted;
+    let core = raft_core(&config, identity.member_id, &state, log, alone)?;
     transport.set_members(&members);
-    let (log, log_jobs) = unbounded();
-    let (applier, apply_jobs) = unbounded();
+    let queues = Queues::new();
     let (answers, answered) = mpsc::unbounded_channel();
     let (leadership, leadership_seen) = watch::channel(Default::default());
-    let (applied_now, applied_seen) = watch::channel(applied);
+    let (applied_now, applied_seen) = watch::channel(state.applied.index);
     let progress = Arc::new(Progress::default());
-    let timing = config.timing;
     let parts = Parts {
-        inbox: inbox.clone(),
-        timeout: timing.request_timeout(),
+        inbox: open.inbox.clone(),
+        timeout: config.timing.request_timeout(),
         leadership: leadership_seen,
         applied: applied_seen,
         progress: progress.clone(),
         answers: answered,
     };
     let (handle, replies) = Handle::new(parts, first_proposal_id());
-    let retention = Retention {
-        snapshot_count: config.limits.snapshot_count,
-        catch_up: config.limits.catch_up_entries,
-    };
-    let watchers = Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted()));
     let member = Arc::new(Member {
         config,
         identity,
         directories,
+        watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
-        watchers,
         lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
-        metrics,
+        metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),
-        expelled: expel,
+        expelled: open.expel,
         size: Default::default(),
     });
-    let drive = Drive {
-        member: member.id(),
-        core,
-        inbox: inputs,
-        transport: transport.clone(),
-        log: log.clone(),
-        applier: applier.clone(),
-        answers,
-        leadership,
-        progress,
-        timing: Timing {
-            tick: timing.heartbeat,
-            proposal_ticks: ticks(timing.request_timeout(), timing.heartbeat),
-        },
-        retention,
-        pending: Pending::default(),
-        applied,
-        forwarded: Vec::new(),
-        sending_from: None,
-        building: false,
-    };
+    let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));
     let log_thread = LogThread {
         wal,
-        jobs: log_jobs,
-        inbox: inbox.clone(),
-        applier: applier.clone(),
+        jobs: queues.log_jobs,
+        inbox: open.inbox.clone(),
+        applier: queues.applier.clone(),
         transport,
         fsync: member.metrics.wal_fsync.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
@@ -336,9 +342,9 @@ fn wire(
     };
     let apply_thread = Applier {
         member: member.clone(),
-        jobs: apply_jobs,
-        inbox: inbox.clone(),
-        log: log.clone(),
+        jobs: queues.apply_jobs,
+        inbox: open.inbox.clone(),
+        log: queues.log.clone(),
         replies,
         applied: applied_now,
         building: Arc::new(AtomicBool::new(false)),
@@ -351,14 +357,51 @@ fn wire(
     Ok(Server {
         member,
         handle,
-        inbox,
-        log,
-        applier,
+        inbox: open.inbox,
+        log: queues.log,
+        applier: queues.applier,
         threads,
-        expelled,
-        peers,
+        expelled: open.expelled,
+        peers: open.peers,
         _directory: directory,
     })
+}
+
+/// What the consensus thread tells others: read indexes, leadership, counters.
+type Tells = (mpsc::UnboundedSender<(u64, Option<u64>)>, watch::Sender<Leadership>, Arc<Progress>);
+
+fn drive(
+    member: &Member,
+    core: RaftCore,
+    queues: &Queues,
+    inbox: Receiver<Input>,
+    (answers, leadership, progress): Tells,
+) -> Drive {
+    let Config { timing, limits, .. } = &member.config;
+    Drive {
+        member: member.id(),
+        core,
+        inbox,
+        transport: member.transport.clone(),
+        log: queues.log.clone(),
+        applier: queues.applier.clone(),
+        answers,
+        leadership,
+        progress,
+        timing: Timing {
+            tick: timing.heartbeat,
+            proposal_ticks: ticks(timing.request_timeout(), timing.heartbeat),
+        },
+        retention: Retention {
+            snapshot_count: limits.snapshot_count,
+            catch_up: limits.catch_up_entries,
+        },
+        pending: Pending::default(),
+        applied: member.state.read().applied.index,
+        forwarded: Vec::new(),
+        sending_from: None,
+        building: false,
+    }
 }
 
 fn ticks(time: Duration, tick: Duration) -> u64 {
