@@ -51,7 +51,7 @@ pub enum Effect {
         target: u64,
     },
     Fleet(FleetCommand),
-    /// Follow these files; ends the following before it. Empty: follow none.
+    /// Follow these files and no others; those followed already go on where they are.
     TailLogs(Vec<(String, PathBuf)>),
     Quit(Outcome),
 }

@@ -4,7 +4,7 @@
 //! drawn in. `UPDATE_GOLDENS=1` writes them anew; read the difference before committing it.
 
 use crate::fleet::FleetState;
-use crate::msg::{Change, Child, KeyMeta, Msg, Reply, Report};
+use crate::msg::{Alarm, Change, Child, KeyMeta, MemberFacts, Msg, Reply, Report};
 use crate::runtime::plain_text;
 use crate::scene::*;
 use crate::theme::{ROLES, Theme};
@@ -100,6 +100,23 @@ fn cluster_no_quorum() {
     scene.send(Msg::Cluster(Report::Probe { linearizable: true, outcome: Err(timeout()) }));
     scene.send(Msg::Cluster(Report::Round));
     check("cluster-no-quorum", &mut scene);
+}
+
+#[test]
+fn cluster_learner_and_alarm() {
+    let mut scene = Scene::remote(3, false);
+    let member = |node: usize| MemberFacts {
+        id: id(node),
+        name: if node == 4 { String::new() } else { format!("etcd-{node}") },
+        client_urls: if node == 4 { Vec::new() } else { vec![url(node)] },
+        learner: node == 3,
+        ..MemberFacts::default()
+    };
+    let members = (1..=4).map(member).collect();
+    scene.send(Msg::Cluster(Report::Members { from: id(1), members }));
+    let alarm = Alarm { member: id(2), kind: "NOSPACE".into() };
+    scene.send(Msg::Cluster(Report::Alarms(vec![alarm])));
+    check("cluster-learner-and-alarm", &mut scene);
 }
 
 #[test]

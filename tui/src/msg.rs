@@ -45,7 +45,7 @@ pub enum Msg {
         node: String,
         lines: Vec<String>,
     },
-    /// SIGTERM or SIGHUP.
+    /// SIGTERM, SIGHUP or SIGINT.
     Terminate,
 }
 

@@ -126,6 +126,8 @@ impl Shell {
 pub async fn run(mut shell: Shell, theme: Theme) -> Result<Outcome, TuiError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(TuiError::Signal)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(TuiError::Signal)?;
+    // Ctrl-C arrives as a key; this one is sent from elsewhere.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(TuiError::Signal)?;
     let mut terminal = Terminal::open().map_err(TuiError::Terminal)?;
     shell.model.size = terminal.size().map_err(TuiError::Terminal)?;
     let mut events = crossterm::event::EventStream::new();
@@ -157,6 +159,7 @@ pub async fn run(mut shell: Shell, theme: Theme) -> Result<Outcome, TuiError> {
             },
             _ = terminate.recv() => shell.take(Msg::Terminate),
             _ = hangup.recv() => shell.take(Msg::Terminate),
+            _ = interrupt.recv() => shell.take(Msg::Terminate),
             () = sleep_until(drawn + FRAME), if dirty => continue,
             msg = shell.next() => shell.take(msg).or_else(|| shell.drain()),
             _ = second.tick(), if ages => shell.take(Msg::Tick),

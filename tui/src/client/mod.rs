@@ -14,6 +14,9 @@ mod writes;
 use crate::effect::Effect;
 use crate::msg::{Failure, Msg, Reply, RequestId};
 use pool::Pool;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -26,7 +29,8 @@ pub struct Client {
     tasks: JoinSet<()>,
     watch: Option<AbortHandle>,
     scan: Option<AbortHandle>,
-    tail: Option<AbortHandle>,
+    /// The log files being followed.
+    tails: HashMap<(String, PathBuf), AbortHandle>,
 }
 
 impl Client {
@@ -36,7 +40,7 @@ impl Client {
         let poll_now = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(poll::run(pool.clone(), messages.clone(), poll_now.clone()));
-        Self { pool, messages, poll_now, tasks, watch: None, scan: None, tail: None }
+        Self { pool, messages, poll_now, tasks, watch: None, scan: None, tails: HashMap::new() }
     }
 
     /// Carries out what concerns etcd and files; hands other effects back.
@@ -83,13 +87,28 @@ impl Client {
                 self.scan = Some(self.tasks.spawn(reads::scan(pool, messages, scan)));
             }
             Effect::CancelScan => stop(&mut self.scan),
-            Effect::TailLogs(files) => {
-                stop(&mut self.tail);
-                self.tail = Some(self.tasks.spawn(tail::run(files, messages)));
-            }
+            Effect::TailLogs(files) => self.tail(files),
             other @ (Effect::Fleet(_) | Effect::Quit(_)) => return Some(other),
         }
         None
+    }
+
+    /// Follows these files and no others; those followed already go on where they are.
+    fn tail(&mut self, files: Vec<(String, PathBuf)>) {
+        self.tails.retain(|file, task| {
+            let kept = files.contains(file);
+            if !kept {
+                task.abort();
+            }
+            kept
+        });
+        for file in files {
+            let (node, path) = file.clone();
+            let messages = self.messages.clone();
+            if let Entry::Vacant(vacant) = self.tails.entry(file) {
+                vacant.insert(self.tasks.spawn(tail::run(node, path, messages)));
+            }
+        }
     }
 
     fn request(

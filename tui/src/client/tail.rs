@@ -14,7 +14,6 @@ const BACKLOG_BYTES: u64 = 256 * 1024;
 const BYTES_PER_LOOK: u64 = 512 * 1024;
 
 struct Followed {
-    node: String,
     path: PathBuf,
     /// Where to read on; `None` before the first look.
     offset: Option<u64>,
@@ -57,21 +56,19 @@ impl Followed {
     }
 }
 
-pub async fn run(files: Vec<(String, PathBuf)>, messages: mpsc::Sender<Msg>) {
-    let mut followed: Vec<Followed> = files
-        .into_iter()
-        .map(|(node, path)| Followed { node, path, offset: None, partial: Vec::new() })
-        .collect();
+/// Follows one node's file until the receiver is gone.
+pub async fn run(node: String, path: PathBuf, messages: mpsc::Sender<Msg>) {
+    let mut followed = Followed { path, offset: None, partial: Vec::new() };
     loop {
         let looked = tokio::task::spawn_blocking(move || {
-            let found: Vec<(String, Vec<String>)> =
-                followed.iter_mut().map(|file| (file.node.clone(), file.look())).collect();
-            (followed, found)
+            let lines = followed.look();
+            (followed, lines)
         });
-        let Ok((back, found)) = looked.await else { return };
+        let Ok((back, lines)) = looked.await else { return };
         followed = back;
-        for (node, lines) in found.into_iter().filter(|(_, lines)| !lines.is_empty()) {
-            if messages.send(Msg::Log { node, lines }).await.is_err() {
+        if !lines.is_empty() {
+            let message = Msg::Log { node: node.clone(), lines };
+            if messages.send(message).await.is_err() {
                 return;
             }
         }
@@ -88,8 +85,7 @@ mod tests {
     fn lines_come_whole_and_once_even_across_a_rotation() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("node.log");
-        let mut followed =
-            Followed { node: "n1".into(), path: path.clone(), offset: None, partial: Vec::new() };
+        let mut followed = Followed { path: path.clone(), offset: None, partial: Vec::new() };
         assert!(followed.look().is_empty(), "no file yet");
         let mut file = File::create(&path).expect("a file");
         write!(file, "one\ntw").expect("written");

@@ -143,6 +143,7 @@ impl Row {
             (None, Reach::Answers) => "up",
             (None, Reach::Slow) => "slow",
             (None, Reach::Silent) => "unreachable",
+            (None, Reach::NotAskedYet) if self.endpoint.is_none() => "not started",
             (None, Reach::NotAskedYet) => "asking",
         }
     }
@@ -211,10 +212,16 @@ impl Cluster {
 
     pub fn health(&self) -> Health {
         let first_look = self.announced_health.is_none();
-        if first_look && !self.all_asked() {
+        if first_look && (!self.all_asked() || self.starting_up()) {
             return Health::Unknown;
         }
         self.voters().health(self.leader().is_some())
+    }
+
+    /// Whether nobody has answered yet, but there are processes that may.
+    fn starting_up(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| endpoint.status.is_none())
+            && self.fleet.iter().any(|node| node.state.has_process())
     }
 
     /// Whether every voter has been asked once: before that, each count would be too low.

@@ -68,6 +68,8 @@ pub enum Command {
     Action(crate::action::Action),
     DeleteNow(KeyMeta),
     Leave(Outcome),
+    /// Ask once more before data is deleted.
+    AskPurge,
 }
 
 /// What a question is about; its text is worked out when drawn, so that it is never stale.
@@ -76,6 +78,7 @@ pub enum Subject {
     Member(Verb, String),
     Delete(KeyMeta),
     Quit,
+    Purge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

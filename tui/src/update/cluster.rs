@@ -138,23 +138,25 @@ fn on_members(model: &mut Model, from: u64, mut members: Vec<MemberFacts>) -> Ve
     if !before.is_empty() {
         let mut texts = Vec::new();
         for member in &members {
-            let name = if member.name.is_empty() { "(not started)" } else { &member.name };
+            let name = &member.name;
             match before.iter().find(|old| old.id == member.id) {
                 None => {
                     let what = if member.learner { "learner" } else { "voter" };
-                    texts.push(format!("{name} ({:x}) was added as a {what}", member.id));
+                    let who = if name.is_empty() { "member" } else { name };
+                    texts.push(format!("{who} {:x} was added as a {what}", member.id));
                 }
                 Some(old) if old.learner && !member.learner => {
                     texts.push(format!("{name} was promoted to voter"));
                 }
                 Some(old) if old.name.is_empty() && !member.name.is_empty() => {
-                    texts.push(format!("{name} ({:x}) joined", member.id));
+                    texts.push(format!("{name} {:x} has joined", member.id));
                 }
                 Some(_) => {}
             }
         }
         for old in before.iter().filter(|old| members.iter().all(|m| m.id != old.id)) {
-            texts.push(format!("{} ({:x}) was removed", old.name, old.id));
+            let who = if old.name.is_empty() { "member" } else { &old.name };
+            texts.push(format!("{who} {:x} was removed", old.id));
         }
         for text in texts {
             model.cluster.note(model.now, Tone::Plain, text);
@@ -255,8 +257,11 @@ pub fn on_fleet(model: &mut Model, update: FleetUpdate) -> Vec<Effect> {
             effects
         }
         FleetUpdate::Event { node, text } => {
+            let unwanted = ["exited", "killed", "failed", "crash"];
+            let bad = unwanted.iter().any(|word| text.contains(word));
+            let tone = if bad { Tone::Bad } else { Tone::Plain };
             let text = if node.is_empty() { text } else { format!("{node} {text}") };
-            model.cluster.note(model.now, Tone::Plain, text);
+            model.cluster.note(model.now, tone, text);
             vec![Effect::PollNow]
         }
         FleetUpdate::LogLines { node, lines } => {

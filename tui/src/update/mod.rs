@@ -187,6 +187,7 @@ pub fn run_command(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Action(action) => act(model, action),
         Command::DeleteNow(meta) => editor::delete(model, &meta),
         Command::Leave(outcome) => vec![Effect::Quit(outcome)],
+        Command::AskPurge => overlay::ask_to_purge(model),
     }
 }
 

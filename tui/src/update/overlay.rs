@@ -89,10 +89,20 @@ pub fn ask_to_quit(model: &mut Model) -> Vec<Effect> {
     let buttons = vec![
         ("Leave it running".to_owned(), Command::Leave(Outcome::Detached)),
         ("Stop the cluster".to_owned(), Command::Leave(Outcome::StopAll { purge: false })),
-        ("Stop and delete data".to_owned(), Command::Leave(Outcome::StopAll { purge: true })),
+        ("Stop and delete data …".to_owned(), Command::AskPurge),
         ("Cancel".to_owned(), Command::Nothing),
     ];
     model.overlay = Some(Overlay::Confirm(Confirm { subject: Subject::Quit, buttons, focus: 0 }));
+    Vec::new()
+}
+
+/// Deleting everything is asked twice, with Cancel in focus.
+pub fn ask_to_purge(model: &mut Model) -> Vec<Effect> {
+    let buttons = vec![
+        ("Cancel".to_owned(), Command::Nothing),
+        ("Delete everything".to_owned(), Command::Leave(Outcome::StopAll { purge: true })),
+    ];
+    model.overlay = Some(Overlay::Confirm(Confirm { subject: Subject::Purge, buttons, focus: 0 }));
     Vec::new()
 }
 
@@ -110,6 +120,14 @@ pub fn question(model: &Model, subject: &Subject) -> (String, Vec<String>, Sever
                 ),
             ],
             Severity::Narrow,
+        ),
+        Subject::Purge => (
+            format!("Delete the cluster {}?", model.about.title),
+            vec![
+                "Every node is stopped.".to_owned(),
+                "All keys and logs of every node are deleted. There is no way back.".to_owned(),
+            ],
+            Severity::Outage,
         ),
         Subject::Quit => (
             format!("Leave {}?", model.about.title),

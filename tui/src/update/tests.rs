@@ -102,6 +102,36 @@ fn members_are_asked_at_their_own_addresses_once() {
 }
 
 #[test]
+fn a_cluster_that_is_starting_is_not_called_broken() {
+    let mut scene = Scene::new(true, false);
+    scene.fleet(&[FleetState::Starting, FleetState::Starting, FleetState::Starting]);
+    for node in 1..=3 {
+        scene.report(node, Err(refused()));
+    }
+    scene.round();
+    assert_eq!(scene.model.cluster.health(), Health::Unknown);
+    scene.fleet(&[FleetState::Exited, FleetState::Exited, FleetState::Exited]);
+    assert_eq!(scene.model.cluster.health(), Health::NoQuorum, "nobody is left to answer");
+}
+
+#[test]
+fn log_files_are_followed_once_the_logs_are_shown_and_kept_in_step() {
+    let mut scene = Scene::local(2);
+    scene.press(&["3"]);
+    let followed = |scene: &Scene| {
+        scene.effects.iter().find_map(|effect| match effect {
+            Effect::TailLogs(files) => Some(files.len()),
+            _ => None,
+        })
+    };
+    assert_eq!(followed(&scene), Some(2));
+    scene.press(&["1", "3"]);
+    assert_eq!(followed(&scene), None, "they are followed already");
+    scene.fleet(&[FleetState::Running; 3]);
+    assert_eq!(followed(&scene), Some(3));
+}
+
+#[test]
 fn the_rate_of_writes_is_revisions_by_time_and_a_gap_when_unknown() {
     let mut scene = Scene::remote(1, true);
     let mut later = status(1, 1, 3);
@@ -209,6 +239,11 @@ fn quitting_a_local_cluster_leaves_it_running_unless_told() {
     let mut scene = Scene::local(3);
     scene.press(&["q", "right", "enter"]);
     assert_eq!(scene.effects, [Effect::Quit(Outcome::StopAll { purge: false })]);
+    let mut scene = Scene::local(3);
+    scene.press(&["q", "right", "right", "enter", "enter"]);
+    assert_eq!(scene.effects, [], "deleting data takes a second, deliberate yes");
+    scene.press(&["q", "right", "right", "enter", "right", "enter"]);
+    assert_eq!(scene.effects, [Effect::Quit(Outcome::StopAll { purge: true })]);
     let mut scene = Scene::remote(3, true);
     scene.press(&["q"]);
     assert_eq!(scene.effects, [Effect::Quit(Outcome::Detached)]);

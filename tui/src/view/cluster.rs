@@ -68,6 +68,7 @@ pub fn health_lines(model: &Model, width: usize) -> Vec<Vec<Piece>> {
     let word = format!("{} {}  ", health_glyph(health), health.word());
     let sentence = match health {
         Health::Unknown if cluster.answers().next().is_some() => "asking the members".to_owned(),
+        Health::Unknown => "no member has answered yet".to_owned(),
         _ => cluster.voters().sentence(leader_known),
     };
     let mut lines = Vec::new();

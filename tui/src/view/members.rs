@@ -210,6 +210,9 @@ fn reason(model: &Model, row: &Row) -> String {
             parts.push("s starts it again".to_owned());
         }
         (_, Some(failure)) => parts.push(failure.text.clone()),
+        (None, None) if row.endpoint.is_none() => {
+            parts.push("added, and has not joined yet: start its process".to_owned());
+        }
         (_, None) => parts.push("no answer yet".to_owned()),
     }
     if let (Some(at), Some(_)) = (row.answered, &row.failure) {
