@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use prost::Message as _;
 use proto::command::{Command, MemberChange, member_change};
 use raft::eraftpb::{ConfChange, ConfState, Entry, SnapshotMetadata};
@@ -24,6 +23,7 @@ use crate::consensus::drive::{ApplyJob, Input, LogJob};
 use crate::consensus::handle::{Outcome, Replies};
 use crate::kv::Change;
 use crate::machine::{self, ApplyError, LeaseEvent, Position, Reply, side::SideChange};
+use crate::mailbox::{Receiver, Sender};
 use crate::member::Member;
 use crate::snapshots;
 use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
@@ -58,43 +58,25 @@ impl Applier {
     /// Runs until told to stop. An error of the store ends the process: the state in memory
     /// would run away from the one on disk.
     pub fn run(self) {
-        let mut held = None;
+        let mut jobs = Vec::new();
         loop {
-            let job = match held.take() {
-                Some(job) => job,
-                None => match self.jobs.recv() {
-                    Ok(job) => job,
-                    Err(_) => return,
-                },
-            };
-            match job {
-                ApplyJob::Entries(mut entries) => {
-                    held = self.gather(&mut entries);
-                    self.entries(entries);
+            self.jobs.take(&mut jobs);
+            let mut rest = jobs.drain(..).peekable();
+            while let Some(job) = rest.next() {
+                match job {
+                    ApplyJob::Entries(mut entries) => {
+                        gather(&mut entries, &mut rest);
+                        self.entries(entries);
+                    }
+                    ApplyJob::Install(meta) => self.install(&meta),
+                    ApplyJob::Snapshot => self.snapshot(),
+                    ApplyJob::Stop => return,
                 }
-                ApplyJob::Install(meta) => self.install(&meta),
-                ApplyJob::Snapshot => self.snapshot(),
-                ApplyJob::Stop => return,
             }
             if let Some(why) = self.member.store.is_failed() {
                 fatal(&format!("the applied state cannot be written: {why}"));
             }
         }
-    }
-
-    /// Takes further entries that wait already; gives back a job of another kind.
-    fn gather(&self, entries: &mut Vec<Entry>) -> Option<ApplyJob> {
-        let mut bytes: usize = entries.iter().map(entry_bytes).sum();
-        while bytes < ROUND_BYTES {
-            match self.jobs.try_recv().ok()? {
-                ApplyJob::Entries(more) => {
-                    bytes += more.iter().map(entry_bytes).sum::<usize>();
-                    entries.extend(more);
-                }
-                other => return Some(other),
-            }
-        }
-        None
     }
 
     fn entries(&self, entries: Vec<Entry>) {
@@ -289,6 +271,18 @@ impl Applier {
         if let Err(error) = spawned {
             fatal(&format!("cannot start a thread: {error}"));
         }
+    }
+}
+
+/// Takes further entries that wait already, up to what is applied under one lock.
+fn gather(entries: &mut Vec<Entry>, jobs: &mut std::iter::Peekable<std::vec::Drain<'_, ApplyJob>>) {
+    let mut bytes: usize = entries.iter().map(entry_bytes).sum();
+    while bytes < ROUND_BYTES
+        && let Some(ApplyJob::Entries(more)) =
+            jobs.next_if(|job| matches!(job, ApplyJob::Entries(_)))
+    {
+        bytes += more.iter().map(entry_bytes).sum::<usize>();
+        entries.extend(more);
     }
 }
 

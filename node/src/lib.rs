@@ -16,6 +16,7 @@ mod disaster;
 pub mod kv;
 pub mod lease;
 pub mod machine;
+pub mod mailbox;
 mod member;
 mod metrics;
 mod server;

@@ -17,7 +17,6 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +37,7 @@ use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::lease::Lessor;
 use crate::machine::State;
+use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
@@ -82,7 +82,7 @@ impl Server {
         let metrics = Metrics::default();
         let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
         let booted = bootstrap::boot(&config, &directories, new_directory_id(), store).await?;
-        let (inbox, inputs) = unbounded();
+        let (inbox, inputs) = mailbox();
         let (expel, expelled) = mpsc::unbounded_channel();
         let transport = Transport::new(
             booted.identity.clone(),
@@ -271,8 +271,8 @@ struct Queues {
 
 impl Queues {
     fn new() -> Self {
-        let (log, log_jobs) = unbounded();
-        let (applier, apply_jobs) = unbounded();
+        let (log, log_jobs) = mailbox();
+        let (applier, apply_jobs) = mailbox();
         Self { log, log_jobs, applier, apply_jobs }
     }
 }

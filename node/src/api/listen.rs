@@ -33,9 +33,6 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 /// Headers must be here by then.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// etcd's `--grpc-keepalive-interval` and `-timeout`.
-const KEEP_ALIVE: Duration = Duration::from_secs(2 * 3600);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After a failed accept (too many open files) others get time to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What etcd accepts beyond `--max-request-bytes`.
@@ -140,9 +137,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_concurrent_streams(None)
-        .max_header_list_size(64 << 10)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        .max_header_list_size(64 << 10);
     builder
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use prost::Message as _;
 use proto::command::{MemberChange, member_change};
 use proto::peer::{self, frame};
@@ -23,6 +22,7 @@ use super::core::{Actions, FollowerProgress, Persist, RaftCore, entry_bytes, ent
 use super::pending::{Pending, Proposal};
 use super::reads::Waiter;
 use super::transport::Transport;
+use crate::mailbox::{Receiver, Sender};
 
 /// What the consensus thread is told.
 pub enum Input {
@@ -41,7 +41,7 @@ pub enum Input {
     /// The applier is through with this index.
     Applied(u64),
     /// The applier accepted (or not) a committed configuration change.
-    Change { change: Option<ConfChange>, done: Sender<Option<ConfState>> },
+    Change { change: Option<ConfChange>, done: crossbeam_channel::Sender<Option<ConfState>> },
     /// A snapshot file was made.
     SnapshotBuilt(SnapshotMetadata),
     /// A snapshot could not be made; ask again when needed.
@@ -112,11 +112,9 @@ pub struct Retention {
 }
 
 /// Bytes of entries kept in memory however few they are in number.
-const LOG_BYTES_MAX: usize = 64 << 20;
+const LOG_BYTES_MAX: usize = 16 << 20;
 /// The same while a follower is being sent a snapshot and will want what follows it.
 const LOG_BYTES_MAX_SENDING: usize = 256 << 20;
-/// Inputs handled before raft thinks again.
-const DRAIN_MAX: usize = 4096;
 /// Commands in one proposal message.
 const PROPOSE_MAX: usize = 512;
 
@@ -146,18 +144,14 @@ impl Drive {
     /// Runs until told to stop.
     pub fn run(mut self) {
         let mut next_tick = Instant::now() + self.timing.tick;
+        let mut inputs = Vec::new();
         loop {
-            match self.inbox.recv_deadline(next_tick) {
-                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(input) => self.handle(input),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            for _ in 0..DRAIN_MAX {
-                match self.inbox.try_recv() {
-                    Ok(Input::Stop) => return,
-                    Ok(input) => self.handle(input),
-                    Err(_) => break,
+            self.inbox.take_until(&mut inputs, next_tick);
+            for input in inputs.drain(..) {
+                if matches!(input, Input::Stop) {
+                    return;
                 }
+                self.handle(input);
             }
             let now = Instant::now();
             if now >= next_tick {

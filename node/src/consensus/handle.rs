@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -18,6 +17,7 @@ use super::core::FollowerProgress;
 use super::drive::{Input, Leadership, Progress};
 use super::pending::Proposal;
 use crate::machine::{ApplyError, Reply};
+use crate::mailbox::Sender;
 
 /// What came of a proposal.
 #[derive(Debug)]

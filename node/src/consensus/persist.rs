@@ -9,13 +9,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
 use raft::eraftpb::SnapshotMetadata;
 
 use super::core::Persist;
 use super::drive::{ApplyJob, Input, LogJob};
 use super::transport::Transport;
 use super::wal::{SnapshotMarker, Wal, WalError};
+use crate::mailbox::{Receiver, Sender};
 use crate::metrics::Histogram;
 
 /// The log's thread.
@@ -34,8 +34,6 @@ pub struct LogThread {
 
 /// Below this much log a snapshot is not worth its while.
 pub const SNAPSHOT_BYTES_MIN: u64 = 128 << 20;
-/// Jobs covered by one sync at most.
-const BATCH_MAX: usize = 1024;
 
 impl LogThread {
     /// Runs until told to stop; an error ends the process.
@@ -49,12 +47,7 @@ impl LogThread {
     fn work(&mut self) -> Result<(), WalError> {
         let mut batch = Vec::new();
         loop {
-            let Ok(first) = self.jobs.recv() else { return Ok(()) };
-            batch.push(first);
-            while batch.len() < BATCH_MAX {
-                let Ok(job) = self.jobs.try_recv() else { break };
-                batch.push(job);
-            }
+            self.jobs.take(&mut batch);
             if !self.one_sync(&mut batch)? {
                 return Ok(());
             }

@@ -95,7 +95,7 @@ pub async fn run(
         complain(member, &state, why);
         // What was queued for a lost connection is stale.
         while frames.try_recv().is_ok() {}
-        let _ = transport.inbox.try_send(Input::Unreachable(member));
+        let _ = transport.inbox.send(Input::Unreachable(member));
         tokio::time::sleep(RETRY).await;
     }
 }

@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use proto::peer::{self, Frame, frame};
 use raft::eraftpb::{Message, MessageType};
@@ -28,6 +27,7 @@ use tokio::sync::mpsc;
 use super::drive::Input;
 use super::message;
 use crate::cluster::{Member, Members};
+use crate::mailbox::Sender;
 use crate::metrics::{Metrics, PeerCounts};
 
 /// Frames waiting for one peer; more are dropped, and raft sends again.
@@ -159,7 +159,7 @@ impl Transport {
             }
             let frame = frame::Kind::Raft(message::to_wire(message));
             if !self.send_frame(to, frame) {
-                let _ = self.inbox.try_send(Input::Unreachable(to));
+                let _ = self.inbox.send(Input::Unreachable(to));
             }
         }
     }
