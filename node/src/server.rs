@@ -27,11 +27,11 @@ use crate::applier::Applier;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
-use crate::consensus::drive::{ApplyJob, Drive, Input, LogJob, Progress, Retention, Timing};
+use crate::consensus::drive::{ApplyJob, Drive, Input, LogJob, Progress};
 use crate::consensus::handle::{Handle, Parts};
 use crate::consensus::logger;
-use crate::consensus::pending::Pending;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
+use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::lease::Lessor;
 use crate::member::{Directories, Member};
@@ -85,7 +85,15 @@ impl Server {
             expel.clone(),
         );
         let mut server = wire(
-            config, directories, directory, booted, transport, inbox, inputs, peers, expelled,
+            config,
+            directories,
+            directory,
+            booted,
+            transport,
+            inbox,
+            inputs,
+            peers,
+            expelled,
             expel,
         )?;
         server.serve(clients, peer_listeners);
@@ -172,9 +180,7 @@ async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-fn peer_runtime(
-    config: &Config,
-) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
+fn peer_runtime(config: &Config) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
     let mut listeners = Vec::new();
     for address in &config.listen.peer {
         let failed = |source| Error::Listen { address: address.clone(), source };
@@ -292,9 +298,9 @@ fn wire(
         expelled: expel,
         size: Default::default(),
     });
+    let proposal_ticks = ticks(timing.request_timeout(), timing.heartbeat);
     let drive = Drive {
-        member: member.id(),
-        core,
+        router: Router::new(member.id(), core, applied, proposal_ticks, retention),
         inbox: inputs,
         transport: transport.clone(),
         log: log.clone(),
@@ -302,16 +308,7 @@ fn wire(
         answers,
         leadership,
         progress,
-        timing: Timing {
-            tick: timing.heartbeat,
-            proposal_ticks: ticks(timing.request_timeout(), timing.heartbeat),
-        },
-        retention,
-        pending: Pending::default(),
-        applied,
-        forwarded: Vec::new(),
-        sending_from: None,
-        building: false,
+        tick: timing.heartbeat,
     };
     let log_thread = LogThread {
         wal,
