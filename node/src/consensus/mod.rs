@@ -25,5 +25,7 @@ pub mod pending;
 pub mod persist;
 pub mod reads;
 pub mod router;
+#[cfg(test)]
+mod simulation;
 pub mod transport;
 pub mod wal;

@@ -294,7 +294,7 @@ impl Router {
             .into_iter()
             .partition(|forwarded| status.is_leader && forwarded.term == status.term);
         for forwarded in stale {
-            self.refuse(forwarded.origin, forwarded.proposal.id, status.term);
+            self.refuse(forwarded.origin, forwarded.proposal.id, forwarded.term);
         }
         if status.is_leader {
             let mut all: Vec<_> = current
