@@ -325,7 +325,8 @@ fn go_on(
 ) -> Result<Booted, Error> {
     let (found, snapshot) = newest_snapshot(&directories.snapshots, &recovered)?;
     let (store, loaded) = Store::open(&directories.state, store_options)?;
-    let state = match loaded.filter(|loaded| fits(loaded, &snapshot, &recovered)) {
+    let usable = |loaded: &Loaded| fits(loaded.mark.index, loaded.mark.term, &snapshot, &recovered);
+    let state = match loaded.filter(usable) {
         Some(loaded) => load_store(&store, loaded),
         None => None,
     };
@@ -371,9 +372,14 @@ fn newest_snapshot(
     Err(Error::SnapshotLost(recovered.markers.last().map_or(0, |marker| marker.index)))
 }
 
-/// Whether the applied state lies between the snapshot and the end of the log.
-fn fits(loaded: &Loaded, snapshot: &SnapshotMetadata, recovered: &Recovered) -> bool {
-    let index = loaded.mark.index;
+/// Whether an applied state at `index` of `term` lies between the snapshot and the end of the
+/// log.
+pub(crate) fn fits(
+    index: u64,
+    term: u64,
+    snapshot: &SnapshotMetadata,
+    recovered: &Recovered,
+) -> bool {
     index >= snapshot.index
         && index <= recovered.last_index
         && index + 1 >= recovered.first_index
@@ -381,7 +387,7 @@ fn fits(loaded: &Loaded, snapshot: &SnapshotMetadata, recovered: &Recovered) -> 
             .entries
             .iter()
             .find(|entry| entry.index == index)
-            .is_none_or(|entry| entry.term == loaded.mark.term)
+            .is_none_or(|entry| entry.term == term)
 }
 
 fn load_store(store: &Store, loaded: Loaded) -> Option<State> {
@@ -418,7 +424,7 @@ fn load_store(store: &Store, loaded: Loaded) -> Option<State> {
 }
 
 /// The in-memory log: what the file has, from as early as its term is known.
-fn log_view(
+pub(crate) fn log_view(
     recovered: Recovered,
     state: &State,
     snapshot: &SnapshotMetadata,

@@ -26,14 +26,12 @@ use crate::applier::Applier;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
-use crate::consensus::drive::{
-    ApplyJob, Drive, Input, Leadership, LogJob, Progress, Retention, Timing,
-};
+use crate::consensus::drive::{ApplyJob, Drive, Input, Leadership, LogJob, Progress};
 use crate::consensus::handle::{Handle, Parts};
 use crate::consensus::log_view::LogView;
 use crate::consensus::logger;
-use crate::consensus::pending::Pending;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
+use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::lease::Lessor;
 use crate::machine::State;
@@ -378,9 +376,12 @@ fn drive(
     (answers, leadership, progress): Tells,
 ) -> Drive {
     let Config { timing, limits, .. } = &member.config;
+    let applied = member.state.read().applied.index;
+    let proposal_ticks = ticks(timing.request_timeout(), timing.heartbeat);
+    let retention =
+        Retention { snapshot_count: limits.snapshot_count, catch_up: limits.catch_up_entries };
     Drive {
-        member: member.id(),
-        core,
+        router: Router::new(member.id(), core, applied, proposal_ticks, retention),
         inbox,
         transport: member.transport.clone(),
         log: queues.log.clone(),
@@ -388,19 +389,7 @@ fn drive(
         answers,
         leadership,
         progress,
-        timing: Timing {
-            tick: timing.heartbeat,
-            proposal_ticks: ticks(timing.request_timeout(), timing.heartbeat),
-        },
-        retention: Retention {
-            snapshot_count: limits.snapshot_count,
-            catch_up: limits.catch_up_entries,
-        },
-        pending: Pending::default(),
-        applied: member.state.read().applied.index,
-        forwarded: Vec::new(),
-        sending_from: None,
-        building: false,
+        tick: timing.heartbeat,
     }
 }
 

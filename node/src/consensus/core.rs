@@ -125,6 +125,12 @@ impl RaftCore {
         self.node.raft.election_elapsed += ticks;
     }
 
+    /// Fixes the election timeout that raft has drawn from the thread's random numbers.
+    #[cfg(test)]
+    pub fn pin_election_timeout(&mut self, ticks: usize) {
+        self.node.raft.set_randomized_election_timeout(ticks);
+    }
+
     /// A message from another member, already checked by the message filter.
     ///
     /// Drops what the raft crate would panic on: a heartbeat that commits beyond our log
@@ -204,8 +210,16 @@ impl RaftCore {
     }
 
     /// The state machine accepted a committed configuration change.
+    ///
+    /// A leader that it removes steps down here: the raft crate would let it go on, and
+    /// panic when it next counts itself.
     pub fn apply_change(&mut self, change: &ConfChange) -> Result<ConfState, RaftError> {
-        Ok(self.node.apply_conf_change(change)?)
+        let conf_state = self.node.apply_conf_change(change)?;
+        let raft = &mut self.node.raft;
+        if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
+        Ok(conf_state)
     }
 
     /// A linearizable read; answered in [`Actions::reads`] or [`Actions::refused_reads`].

@@ -1,7 +1,7 @@
 //! Consensus: the raft log and what keeps it.
 //!
-//! [`core`] is raft as a pure state machine; [`drive`] is the thread around it. What raft
-//! wants done goes three ways: messages to [`transport`], records to the write-ahead log
+//! [`core`] is raft as a pure state machine; [`router`] decides, as purely, where proposals
+//! and reads go; [`drive`] is the thread around both. What raft wants done goes three ways: messages to [`transport`], records to the write-ahead log
 //! ([`persist`], [`wal`]), committed entries to the applier. [`handle`] is how the rest of
 //! the member proposes and reads.
 //!
@@ -13,7 +13,7 @@
 //!                       └─────────────────────────┘
 //! ```
 //!
-//! Commands are opaque bytes here. Nothing but [`drive`] touches raft.
+//! Commands are opaque bytes here. Nothing but [`router`] touches raft.
 
 pub mod core;
 pub mod drive;
@@ -24,5 +24,8 @@ pub mod message;
 pub mod pending;
 pub mod persist;
 pub mod reads;
+pub mod router;
+#[cfg(test)]
+mod simulation;
 pub mod transport;
 pub mod wal;

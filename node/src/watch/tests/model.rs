@@ -472,7 +472,7 @@ impl World {
 
     fn check_complete(&mut self) {
         assert_eq!(self.hub.counts().lagging, 0);
-        let live = self.clients.iter().map(|client| client.watchers.len()).sum::<usize>();
+        let live: usize = self.clients.iter().map(|client| client.watchers.len()).sum();
         assert_eq!(self.hub.counts().watchers, live);
         for number in 0..self.clients.len() {
             let before = self.clients[number].told_all;

@@ -1,0 +1,183 @@
+//! A whole cluster in one thread and no time at all.
+//!
+//! Members are the product's pure parts ([`super::router`] and what it stands on, the message
+//! filter, the state machine, what a start makes of log and snapshot) between simulated disks,
+//! networks, appliers and clients. A seed decides everything: message loss, repetition, delay
+//! and replay, one-way partitions, pauses, kills with a lost tail, slow disks and appliers,
+//! changes of membership, snapshots to those who lag, hand-overs. [`ledger`] checks at every
+//! step what a cluster promises, and at the end that it comes to rest and is of use.
+//!
+//! A failing seed prints one line that repeats it. `SIM_SEEDS` says how many seeds are tried,
+//! `SIM_SEED` tries a single one, `SIM_LENGTH` how long the bad weather lasts, in ticks.
+//!
+//! The simulation itself is on trial in `mutants`: faults that are planted in its shell, each
+//! a mistake that somebody once made, must be found within a few seeds.
+
+mod applied;
+mod clients;
+mod disk;
+mod ledger;
+mod node;
+mod random;
+mod weather;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ledger::Checked;
+use world::{Settings, TICK, World};
+
+/// Mistakes that can be planted in the simulated members' shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Messages leave, and raft is told, before the record is on disk.
+    AckBeforePersist,
+    /// The vote does not get into the hard state on disk.
+    VoteNotWritten,
+    /// The leader answers reads without asking anybody.
+    ReadUnconfirmed,
+    /// A question that is asked again keeps its number.
+    SameReadIdOnRetry,
+    /// Questions are numbered from the start again in every life of a member.
+    SameReadIdsInEveryLife,
+    /// Proposals are sent again as soon as there is a new leader.
+    ResendAtOnce,
+    /// A refusal names the refuser's present term instead of the proposal's.
+    RefusedInLaterTerm,
+    /// The first entry behind an installed snapshot is not applied.
+    SkipAfterSnapshot,
+    /// The store's mark is written apart from its contents.
+    MarkAheadOfState,
+    /// Raft hears of a finished sync after the messages have left.
+    PersistedToldLate,
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// How long the weather is bad, in ticks.
+const LENGTH_TICKS: u64 = 400;
+
+/// Lives through one history.
+fn live(seed: u64, fault: Option<Fault>) -> (Checked, World) {
+    let mut world = World::new(Settings::of(seed, fault));
+    let end = number("SIM_LENGTH", LENGTH_TICKS) * TICK;
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        world.run_until(end)?;
+        world.recover()
+    }));
+    let outcome = lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    });
+    (outcome, world)
+}
+
+/// Tries seeds from `first` on.
+fn try_seeds(first: u64, share: u64) {
+    if let Ok(one) = std::env::var("SIM_SEED") {
+        let (outcome, world) = live(one.parse().expect("SIM_SEED is a number"), None);
+        outcome.unwrap_or_else(|why| panic!("at {}: {why}", world.now));
+        return;
+    }
+    let (mut writes, mut reads, mut terms) = (0, 0, 0);
+    let seeds = number("SIM_SEEDS", 60) / share;
+    for seed in first..first + seeds {
+        let (outcome, world) = live(seed, None);
+        if let Err(why) = outcome {
+            panic!(
+                "at {}: {why}\n  to repeat: SIM_SEED={seed} cargo test -p node \
+                 simulation::a_cluster_keeps_its_promises",
+                world.now
+            );
+        }
+        writes += world.ledger.acknowledgements();
+        reads += world.ledger.reads;
+        terms += world.ledger.terms();
+    }
+    println!("{seeds} seeds: {writes} writes and {reads} reads answered, {terms} leaders");
+    assert!(writes > 0 && reads > 0, "a world where nothing happens shows nothing");
+}
+
+#[test]
+fn a_cluster_keeps_its_promises() {
+    try_seeds(number("SIM_FIRST", 0), 1);
+}
+
+#[test]
+fn a_seed_is_one_history() {
+    for seed in [3, 4] {
+        let (first, second) = (live(seed, None).1, live(seed, None).1);
+        assert_eq!(first.trace, second.trace, "seed {seed}: events differ");
+        assert_eq!(first.ledger.fingerprint(), second.ledger.fingerprint(), "seed {seed}");
+    }
+}
+
+/// A planted fault is found within `seeds` seeds, by what it breaks.
+fn found(fault: Fault, seeds: u64, sign: &str) {
+    let mut other = Vec::new();
+    for seed in 0..seeds {
+        match live(seed, Some(fault)).0 {
+            Err(why) if why.contains(sign) => return,
+            Err(why) => other.push((seed, why)),
+            Ok(()) => {}
+        }
+    }
+    panic!("{fault:?} was not found in {seeds} seeds; instead: {other:#?}");
+}
+
+mod mutants {
+    use super::{Fault, found};
+
+    #[test]
+    fn ack_before_persist() {
+        found(Fault::AckBeforePersist, 40, "");
+    }
+
+    #[test]
+    fn vote_not_written() {
+        found(Fault::VoteNotWritten, 40, "");
+    }
+
+    #[test]
+    fn read_unconfirmed() {
+        found(Fault::ReadUnconfirmed, 40, "stale read");
+    }
+
+    #[test]
+    fn same_read_id_on_retry() {
+        found(Fault::SameReadIdOnRetry, 40, "stale read");
+    }
+
+    #[test]
+    fn same_read_ids_in_every_life() {
+        found(Fault::SameReadIdsInEveryLife, 40, "stale read");
+    }
+
+    #[test]
+    fn resend_at_once() {
+        found(Fault::ResendAtOnce, 40, "in the log twice");
+    }
+
+    #[test]
+    fn refused_in_later_term() {
+        found(Fault::RefusedInLaterTerm, 40, "in the log twice");
+    }
+
+    #[test]
+    fn skip_after_snapshot() {
+        found(Fault::SkipAfterSnapshot, 40, "");
+    }
+
+    #[test]
+    fn mark_ahead_of_state() {
+        found(Fault::MarkAheadOfState, 40, "");
+    }
+
+    #[test]
+    fn persisted_told_late() {
+        found(Fault::PersistedToldLate, 40, "panic");
+    }
+}
