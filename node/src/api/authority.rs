@@ -83,11 +83,9 @@ impl<S> Mended<S> {
                 }
                 State::Frames { decoder, block, rewriting } => {
                     let Some(frame) = take_frame(&mut self.raw) else { return };
-                    let done = match one_frame(frame, decoder, block, rewriting, &mut self.ready) {
-                        Ok(done) => done,
-                        // Not understood: the library behind will say what it thinks of it.
-                        Err(()) => true,
-                    };
+                    let done = one_frame(frame, decoder, block, rewriting, &mut self.ready);
+                    // Not understood: the library behind will say what it thinks of it.
+                    let done = done.unwrap_or(true);
                     if done {
                         self.state = State::Aside;
                     }
