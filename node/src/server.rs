@@ -283,6 +283,7 @@ fn wire(
         snapshot_count: config.limits.snapshot_count,
         catch_up: config.limits.catch_up_entries,
     };
+    let snapshots = directories.snapshots.clone();
     let watchers = Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted()));
     let member = Arc::new(Member {
         config,
@@ -319,6 +320,7 @@ fn wire(
         fsync: member.metrics.wal_fsync.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
         snapshot_asked: false,
+        snapshots,
     };
     let apply_thread = Applier {
         member: member.clone(),

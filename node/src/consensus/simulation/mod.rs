@@ -78,8 +78,9 @@ fn live(seed: u64, fault: Option<Fault>) -> (Checked, World) {
 /// Tries seeds from `first` on.
 fn try_seeds(first: u64, share: u64) {
     if let Ok(one) = std::env::var("SIM_SEED") {
-        let (outcome, world) = live(one.parse().expect("SIM_SEED is a number"), None);
-        outcome.unwrap_or_else(|why| panic!("at {}: {why}", world.now));
+        let (outcome, mut world) = live(one.parse().expect("SIM_SEED is a number"), None);
+        let members = world.describe();
+        outcome.unwrap_or_else(|why| panic!("at {}: {why}{members}", world.now));
         return;
     }
     let (mut writes, mut reads, mut terms) = (0, 0, 0);

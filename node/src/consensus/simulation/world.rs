@@ -158,6 +158,8 @@ pub struct World {
     pub past: Vec<(u64, u64, Packet)>,
     pub calm: bool,
     pub writes: u64,
+    /// The operator removes one member at a time.
+    pub next_removal: u64,
     pub trace: u64,
 }
 
@@ -189,6 +191,7 @@ impl World {
             past: Vec::new(),
             calm: false,
             writes: 0,
+            next_removal: 0,
             trace: 0,
         };
         for id in ids {
@@ -243,6 +246,7 @@ impl World {
                 self.after(TICK, Event::Tick { node, life });
                 self.running(node).tick_due = true;
                 self.wake(node, 0);
+                self.reconnect_sometimes(node);
             }
             Event::Wake { node, .. } => return self.think(node),
             Event::Deliver { from, to, packet } => self.deliver(from, to, packet),
@@ -492,7 +496,10 @@ impl World {
             None => Vec::new(),
         };
         for job in jobs {
-            let Job::Persist(persist) = job else { continue };
+            let Job::Persist(persist) = job else {
+                self.member(node).disk.prune();
+                continue;
+            };
             if late && self.random.chance(300) {
                 let delay = self.random.between(1, 30);
                 self.after(delay, Event::Handed { node, life, number: persist.number });
@@ -675,7 +682,6 @@ impl World {
         let meta = saved.meta();
         let disk = &mut self.member(node).disk;
         disk.publish(saved);
-        disk.prune();
         disk.queue.push_back(Job::Snapshot { meta: meta.clone(), release: meta.index });
         self.running(node).building = false;
         self.begin_sync(node);
@@ -775,6 +781,19 @@ impl World {
                 message.set_snapshot(snapshot);
                 self.member(to).disk.publish(saved);
                 self.input(to, Input::Message(message));
+            }
+        }
+    }
+
+    /// A member tries to connect to all others for ever, and is told when it was removed.
+    fn reconnect_sometimes(&mut self, node: u64) {
+        if !self.random.chance(20) {
+            return;
+        }
+        let others: Vec<u64> = self.running(node).links.iter().map(|other| other.id).collect();
+        for other in others {
+            if other != node && !self.blocked.contains(&(node, other)) {
+                self.greets(node, other);
             }
         }
     }
