@@ -44,6 +44,8 @@ pub struct Settings {
     pub retention: Retention,
     pub proposal_ticks: u64,
     pub fault: Option<Fault>,
+    /// One thing after the other goes wrong: quick restarts, slow disks, close elections.
+    pub storm: bool,
     small_messages: bool,
 }
 
@@ -58,6 +60,7 @@ impl Settings {
             retention: Retention { snapshot_count, catch_up },
             proposal_ticks: PROPOSAL_TICKS,
             fault,
+            storm: random.chance(400),
             small_messages: random.chance(300),
         }
     }
@@ -177,7 +180,9 @@ impl World {
         let mut first = Applied::default();
         first.state = state;
         let saved = first.save();
+        let storm = Roughness { loss: 30, twice: 100, late: 200 };
         let mut world = Self {
+            roughness: if settings.storm { storm } else { Roughness::default() },
             random: Random::new(settings.seed),
             settings,
             now: 0,
@@ -186,7 +191,6 @@ impl World {
             happened: 0,
             nodes: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            roughness: Roughness::default(),
             ledger: Ledger::default(),
             past: Vec::new(),
             calm: false,
@@ -331,7 +335,8 @@ impl World {
 
     /// One round of the consensus thread.
     fn think(&mut self, node: u64) -> Checked {
-        let seed = self.settings.seed;
+        let (seed, storm) = (self.settings.seed, self.settings.storm);
+        let spread = if storm { 3 } else { 10 };
         let run = self.running(node);
         run.wakes = false;
         while let Some(input) = self.running(node).inbox.pop_front() {
@@ -342,7 +347,7 @@ impl World {
         if std::mem::take(&mut run.tick_due) {
             run.ticks += 1;
             let draw = mix(seed ^ (node << 40) ^ (life << 20) ^ (run.ticks / 20));
-            run.router.core().pin_election_timeout(10 + (draw % 10) as usize);
+            run.router.core().pin_election_timeout(10 + (draw % spread) as usize);
             run.router.tick();
         }
         run.router.think();
@@ -480,6 +485,8 @@ impl World {
         let slow = self.member(node).slow_disk_until > now;
         let took = if slow {
             self.random.between(5, 200)
+        } else if self.settings.storm && !self.calm {
+            self.random.between(0, 20)
         } else {
             self.random.between(0, 3)
         };
