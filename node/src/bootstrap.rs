@@ -110,10 +110,11 @@ pub async fn boot(
         if !recovered.markers.is_empty() {
             return go_on(config, directories, wal, recovered, store_options);
         }
-        // Stopped between its first two steps: nothing was voted or acknowledged.
+        // Stopped before it had a state: nothing was acknowledged, though a joiner may have
+        // voted.
         let identity = recovered.identity;
         return if config.bootstrap.existing {
-            join(config, directories, Some((wal, identity)), options, directory_id, store_options)
+            join(config, directories, Some((wal, recovered)), options, directory_id, store_options)
                 .await
         } else {
             found(config, directories, Some((wal, identity)), options, directory_id, store_options)
@@ -236,7 +237,7 @@ fn open_new(
 async fn join(
     config: &Config,
     directories: &Directories,
-    wal: Option<(Wal, wal::Identity)>,
+    wal: Option<(Wal, Recovered)>,
     options: WalOptions,
     directory_id: [u8; 16],
     store_options: StoreOptions,
@@ -269,10 +270,15 @@ async fn join(
         .iter()
         .find(|member| member.peer_urls.iter().any(|url| own_urls.contains(url)))
         .ok_or_else(|| Error::NotAMember(own_urls.join(",")))?;
-    let resumes = wal.as_ref().is_some_and(|(_, identity)| identity.member_id == own.id);
+    let resumes = wal.as_ref().is_some_and(|(_, recovered)| {
+        let found = &recovered.identity;
+        (found.cluster_id, found.member_id) == (members.cluster_id, own.id)
+    });
     if !own.directory_id.is_empty() && !resumes {
         return Err(Error::AlreadyBootstrapped(own.id));
     }
+    let earlier = wal.as_ref().filter(|_| resumes).map(|(_, recovered)| recovered.clone());
+    let wal = wal.map(|(wal, recovered)| (wal, recovered.identity));
     let (mut wal, identity) =
         open_new(wal, directories, members.cluster_id, own.id, directory_id, options)?;
     wal.sync()?;
@@ -281,7 +287,11 @@ async fn join(
         store.reset()?;
     }
     let state = State::default();
-    let log = LogView::default();
+    // A vote of an earlier start binds this one.
+    let log = match earlier {
+        Some(recovered) => log_view(recovered, &state, &SnapshotMetadata::default())?,
+        None => LogView::default(),
+    };
     Ok(Booted { identity, wal, store, state, log, members, snapshot_bytes: 0, alone: false })
 }
 

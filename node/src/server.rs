@@ -337,6 +337,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         fsync: member.metrics.wal_fsync.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
         snapshot_asked: false,
+        snapshots: member.directories.snapshots.clone(),
     };
     let apply_thread = Applier {
         member: member.clone(),

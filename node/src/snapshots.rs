@@ -19,8 +19,6 @@ use crate::storage::snapshot_file::{
 };
 use crate::storage::store::{AppliedMark, Batch, CompactionPause, SideWrite, Store, StoreError};
 
-/// Snapshot files that are kept: the newest, and one before it.
-const KEPT_FILES: usize = 2;
 /// The table of a snapshot file that holds all rows of the small tables.
 const ROWS_TAG: u8 = 1;
 /// Records handed to the store at once while loading.
@@ -99,7 +97,6 @@ impl Job {
     /// Writes the file; gives raft's view of it and its size in bytes.
     pub fn write(self) -> Result<(SnapshotMetadata, u64), Error> {
         let info = write_file(&self.directory, &self.meta, &self.store)?;
-        snapshot_file::prune(&self.directory, KEPT_FILES)?;
         Ok((raft_meta(&self.meta), info.size))
     }
 

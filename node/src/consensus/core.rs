@@ -111,8 +111,19 @@ impl RaftCore {
 
     /// One tick of the heartbeat clock.
     pub fn tick(&mut self) {
+        if self.is_installing() {
+            self.node.raft.election_elapsed = 0;
+        }
         self.node.tick();
         self.reads.tick();
+    }
+
+    /// Whether a snapshot took the place of the log and is not applied yet. Before an
+    /// election the raft crate looks through all entries not yet applied, which are gone
+    /// then, and panics; so there must be none.
+    fn is_installing(&self) -> bool {
+        let log = &self.node.raft.raft_log;
+        log.applied + 1 < log.first_index()
     }
 
     /// Begins an election at once.
@@ -140,7 +151,9 @@ impl RaftCore {
         let last = self.node.raft.raft_log.last_index();
         let beyond = match message.get_msg_type() {
             MessageType::MsgHeartbeat => message.commit > last,
-            MessageType::MsgAppendResponse => !message.reject && message.index > last,
+            MessageType::MsgAppendResponse => {
+                (!message.reject && message.index > last) || self.leads_as_stranger()
+            }
             MessageType::MsgRequestVote
             | MessageType::MsgRequestPreVote
             | MessageType::MsgRequestVoteResponse
@@ -153,6 +166,7 @@ impl RaftCore {
                             && raft.raft_log.term(entry.index).is_ok_and(|term| term != entry.term)
                     })
             }
+            MessageType::MsgTimeoutNow => self.is_installing(),
             _ => false,
         };
         let mut message = message;
@@ -210,16 +224,16 @@ impl RaftCore {
     }
 
     /// The state machine accepted a committed configuration change.
-    ///
-    /// A leader that it removes steps down here: the raft crate would let it go on, and
-    /// panic when it next counts itself.
     pub fn apply_change(&mut self, change: &ConfChange) -> Result<ConfState, RaftError> {
-        let conf_state = self.node.apply_conf_change(change)?;
-        let raft = &mut self.node.raft;
-        if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
-            raft.become_follower(raft.term, raft::INVALID_ID);
-        }
-        Ok(conf_state)
+        Ok(self.node.apply_conf_change(change)?)
+    }
+
+    /// A leader whose own removal is applied goes on for a moment, so that the others hear
+    /// that it is committed. It must not count votes of any kind any more: the raft crate
+    /// looks for its own progress then, and panics.
+    fn leads_as_stranger(&self) -> bool {
+        let raft = &self.node.raft;
+        raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none()
     }
 
     /// A linearizable read; answered in [`Actions::reads`] or [`Actions::refused_reads`].
@@ -230,6 +244,9 @@ impl RaftCore {
     /// The record of this number, and all before it, are on disk.
     pub fn persisted(&mut self, number: u64) {
         self.outstanding = self.outstanding.saturating_sub(1);
+        if self.leads_as_stranger() {
+            return;
+        }
         self.node.on_persist_ready(number);
         self.advance_applied();
     }
@@ -375,8 +392,10 @@ impl RaftCore {
             actions.persist = Some(persist);
         } else {
             actions.send.append(&mut persist.after);
-            self.node.on_persist_ready(persist.number);
-            self.advance_applied();
+            if !self.leads_as_stranger() {
+                self.node.on_persist_ready(persist.number);
+                self.advance_applied();
+            }
         }
     }
 

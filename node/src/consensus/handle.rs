@@ -118,7 +118,8 @@ impl Handle {
             waiting,
             answers: parts.answers,
             leadership: parts.leadership.clone(),
-            next_id: 0,
+            // An answer to a question of an earlier life must not pass for one of this life.
+            next_id: first_id,
         };
         tokio::spawn(gate.run());
         let shared = Shared {

@@ -6,6 +6,7 @@
 //! A message that promises something leaves here, right after the sync that made it true.
 //! An error of the log ends the process: what the kernel did with the pages is unknown.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use super::transport::Transport;
 use super::wal::{SnapshotMarker, Wal, WalError};
 use crate::mailbox::{Receiver, Sender};
 use crate::metrics::Histogram;
+use crate::storage::snapshot_file;
 
 /// The log's thread.
 pub struct LogThread {
@@ -30,7 +32,12 @@ pub struct LogThread {
     /// the snapshot, so that making snapshots costs no more than writing the log.
     pub snapshot_bytes: u64,
     pub snapshot_asked: bool,
+    /// Where the snapshot files are.
+    pub snapshots: PathBuf,
 }
+
+/// Snapshot files that are kept: the newest that the log names, and one before it.
+const SNAPSHOTS_KEPT: usize = 2;
 
 /// Below this much log a snapshot is not worth its while.
 pub const SNAPSHOT_BYTES_MIN: u64 = 128 << 20;
@@ -81,17 +88,31 @@ impl LogThread {
         self.wal.sync()?;
         self.fsync.observe(begin.elapsed());
         for (number, after) in done {
-            self.transport.send(after);
+            // Raft hears of it first: an answer to what leaves now must find it informed.
             let _ = self.inbox.send(Input::Persisted(number));
+            self.transport.send(after);
         }
         if let Some(index) = release {
             self.wal.release(index)?;
+            self.prune_snapshots();
         }
         if !self.snapshot_asked && self.wal.bytes_since_snapshot() > self.snapshot_bytes {
             self.snapshot_asked = true;
             let _ = self.applier.send(ApplyJob::Snapshot);
         }
         Ok(running)
+    }
+
+    /// Old snapshot files go only now that a newer one's marker is durable; aside, since
+    /// removing a large file takes its time.
+    fn prune_snapshots(&self) {
+        let (directory, marked) = (self.snapshots.clone(), self.newest_marker());
+        let prune = move || {
+            if let Err(error) = snapshot_file::prune(&directory, marked, SNAPSHOTS_KEPT) {
+                tracing::warn!(%error, "old snapshots were not removed");
+            }
+        };
+        let _ = std::thread::Builder::new().name("prune".to_owned()).spawn(prune);
     }
 
     fn newest_marker(&self) -> u64 {

@@ -164,9 +164,12 @@ pub fn newest_valid(dir: &Path) -> Result<Newest, SnapshotError> {
     Ok(Newest { reader: None, rejected })
 }
 
-/// Removes all but the newest `keep` snapshots; returns what was removed.
-pub fn prune(dir: &Path, keep: usize) -> Result<Vec<PathBuf>, SnapshotError> {
-    let removed: Vec<PathBuf> = list(dir)?.into_iter().skip(keep).map(|name| name.path).collect();
+/// Of the snapshots up to index `marked`, removes all but the newest `keep`; returns what was
+/// removed. `marked` is the newest one that the log is known to name: a start looks for that
+/// one, however many files newer than it there are.
+pub fn prune(dir: &Path, marked: u64, keep: usize) -> Result<Vec<PathBuf>, SnapshotError> {
+    let old = list(dir)?.into_iter().filter(|name| name.index <= marked);
+    let removed: Vec<PathBuf> = old.skip(keep).map(|name| name.path).collect();
     remove(dir, &removed)?;
     Ok(removed)
 }

@@ -145,7 +145,9 @@ impl World {
         let id = match self.random.between(0, 3) {
             0 if self.nodes.len() < MEMBERS_MAX => 1 + self.nodes.len() as u64,
             1 => return self.promote(node),
-            2 if members.voters().count() > 1 && self.random.chance(400) => {
+            // Two voters cannot lose one safely: the one that is left may never hear of it.
+            2 if members.voters().count() > 2 && self.now >= self.next_removal => {
+                self.next_removal = self.now + 2 * CLIENT_WAIT;
                 let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
                 let member_id = self.random.pick(&ids);
                 let kind = member_change::Kind::Remove as i32;

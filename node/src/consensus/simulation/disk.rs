@@ -159,10 +159,13 @@ impl Disk {
         self.snapshots.insert((saved.position.index, saved.position.term), saved);
     }
 
-    /// Removes old snapshot files.
+    /// Removes old snapshot files, but not those that the log may still be the last to name.
     pub fn prune(&mut self) {
-        while self.snapshots.len() > KEPT_FILES {
-            self.snapshots.pop_first();
+        let marked = self.newest_marker();
+        let old = self.snapshots.keys().filter(|place| place.0 <= marked).rev();
+        let gone: Vec<_> = old.skip(KEPT_FILES).copied().collect();
+        for place in gone {
+            self.snapshots.remove(&place);
         }
     }
 

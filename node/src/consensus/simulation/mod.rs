@@ -78,8 +78,9 @@ fn live(seed: u64, fault: Option<Fault>) -> (Checked, World) {
 /// Tries seeds from `first` on.
 fn try_seeds(first: u64, share: u64) {
     if let Ok(one) = std::env::var("SIM_SEED") {
-        let (outcome, world) = live(one.parse().expect("SIM_SEED is a number"), None);
-        outcome.unwrap_or_else(|why| panic!("at {}: {why}", world.now));
+        let (outcome, mut world) = live(one.parse().expect("SIM_SEED is a number"), None);
+        let members = world.describe();
+        outcome.unwrap_or_else(|why| panic!("at {}: {why}{members}", world.now));
         return;
     }
     let (mut writes, mut reads, mut terms) = (0, 0, 0);
@@ -120,7 +121,10 @@ fn found(fault: Fault, seeds: u64, sign: &str) {
     let mut other = Vec::new();
     for seed in 0..seeds {
         match live(seed, Some(fault)).0 {
-            Err(why) if why.contains(sign) => return,
+            Err(why) if why.contains(sign) => {
+                println!("{fault:?}: seed {seed}: {why}");
+                return;
+            }
             Err(why) => other.push((seed, why)),
             Ok(()) => {}
         }
@@ -129,55 +133,55 @@ fn found(fault: Fault, seeds: u64, sign: &str) {
 }
 
 mod mutants {
-    use super::{Fault, found};
+    use super::{Fault, found, number};
 
     #[test]
     fn ack_before_persist() {
-        found(Fault::AckBeforePersist, 40, "");
+        found(Fault::AckBeforePersist, number("SIM_MUTANTS", 40), "");
     }
 
     #[test]
     fn vote_not_written() {
-        found(Fault::VoteNotWritten, 40, "");
+        found(Fault::VoteNotWritten, number("SIM_MUTANTS", 40), "");
     }
 
     #[test]
     fn read_unconfirmed() {
-        found(Fault::ReadUnconfirmed, 40, "stale read");
+        found(Fault::ReadUnconfirmed, number("SIM_MUTANTS", 40), "stale read");
     }
 
     #[test]
     fn same_read_id_on_retry() {
-        found(Fault::SameReadIdOnRetry, 40, "stale read");
+        found(Fault::SameReadIdOnRetry, number("SIM_MUTANTS", 40), "stale read");
     }
 
     #[test]
     fn same_read_ids_in_every_life() {
-        found(Fault::SameReadIdsInEveryLife, 40, "stale read");
+        found(Fault::SameReadIdsInEveryLife, number("SIM_MUTANTS", 40), "stale read");
     }
 
     #[test]
     fn resend_at_once() {
-        found(Fault::ResendAtOnce, 40, "in the log twice");
+        found(Fault::ResendAtOnce, number("SIM_MUTANTS", 40), "in the log twice");
     }
 
     #[test]
     fn refused_in_later_term() {
-        found(Fault::RefusedInLaterTerm, 40, "in the log twice");
+        found(Fault::RefusedInLaterTerm, number("SIM_MUTANTS", 40), "in the log twice");
     }
 
     #[test]
     fn skip_after_snapshot() {
-        found(Fault::SkipAfterSnapshot, 40, "");
+        found(Fault::SkipAfterSnapshot, number("SIM_MUTANTS", 40), "");
     }
 
     #[test]
     fn mark_ahead_of_state() {
-        found(Fault::MarkAheadOfState, 40, "");
+        found(Fault::MarkAheadOfState, number("SIM_MUTANTS", 40), "");
     }
 
     #[test]
     fn persisted_told_late() {
-        found(Fault::PersistedToldLate, 40, "panic");
+        found(Fault::PersistedToldLate, number("SIM_MUTANTS", 40), "panic");
     }
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub retention: Retention,
     pub proposal_ticks: u64,
     pub fault: Option<Fault>,
+    /// One thing after the other goes wrong: quick restarts, slow disks, close elections.
+    pub storm: bool,
     small_messages: bool,
 }
 
@@ -59,6 +61,7 @@ impl Settings {
             retention: Retention { snapshot_count, catch_up },
             proposal_ticks: PROPOSAL_TICKS,
             fault,
+            storm: random.chance(400),
             small_messages: random.chance(300),
         }
     }
@@ -196,6 +199,8 @@ pub struct World {
     pub past: Vec<(u64, u64, Packet)>,
     pub calm: bool,
     pub writes: u64,
+    /// The operator removes one member at a time.
+    pub next_removal: u64,
     pub trace: u64,
 }
 
@@ -213,7 +218,9 @@ impl World {
         let mut first = Applied::default();
         first.state = state;
         let saved = first.save();
+        let storm = Roughness { loss: 30, twice: 100, late: 200 };
         let mut world = Self {
+            roughness: if settings.storm { storm } else { Roughness::default() },
             random: Random::new(settings.seed),
             settings,
             now: 0,
@@ -222,11 +229,11 @@ impl World {
             happened: 0,
             nodes: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            roughness: Roughness::default(),
             ledger: Ledger::default(),
             past: Vec::new(),
             calm: false,
             writes: 0,
+            next_removal: 0,
             trace: 0,
         };
         for id in ids {
@@ -281,6 +288,7 @@ impl World {
                 self.after(TICK, Event::Tick { node, life });
                 self.running(node).tick_due = true;
                 self.wake(node, 0);
+                self.reconnect_sometimes(node);
             }
             Event::Wake { node, .. } => return self.think(node),
             Event::Deliver { from, to, packet } => self.deliver(from, to, packet),
@@ -365,7 +373,8 @@ impl World {
 
     /// One round of the consensus thread.
     fn think(&mut self, node: u64) -> Checked {
-        let seed = self.settings.seed;
+        let (seed, storm) = (self.settings.seed, self.settings.storm);
+        let spread = if storm { 3 } else { 10 };
         let run = self.running(node);
         run.wakes = false;
         while let Some(input) = self.running(node).inbox.pop_front() {
@@ -376,7 +385,7 @@ impl World {
         if std::mem::take(&mut run.tick_due) {
             run.ticks += 1;
             let draw = mix(seed ^ (node << 40) ^ (life << 20) ^ (run.ticks / 20));
-            run.router.core().pin_election_timeout(10 + (draw % 10) as usize);
+            run.router.core().pin_election_timeout(10 + (draw % spread) as usize);
             run.router.tick();
         }
         run.router.think();
@@ -512,7 +521,13 @@ impl World {
             return;
         }
         let slow = self.member(node).slow_disk_until > now;
-        let took = if slow { self.random.between(5, 200) } else { self.random.between(0, 3) };
+        let took = if slow {
+            self.random.between(5, 200)
+        } else if self.settings.storm && !self.calm {
+            self.random.between(0, 20)
+        } else {
+            self.random.between(0, 3)
+        };
         self.after(took, Event::Synced { node, life });
     }
 
@@ -526,7 +541,10 @@ impl World {
             None => Vec::new(),
         };
         for job in jobs {
-            let Job::Persist(persist) = job else { continue };
+            let Job::Persist(persist) = job else {
+                self.member(node).disk.prune();
+                continue;
+            };
             if late && self.random.chance(300) {
                 let delay = self.random.between(1, 30);
                 self.after(delay, Event::Handed { node, life, number: persist.number });
@@ -706,7 +724,6 @@ impl World {
         let meta = saved.meta();
         let disk = &mut self.member(node).disk;
         disk.publish(saved);
-        disk.prune();
         disk.queue.push_back(Job::Snapshot { meta: meta.clone(), release: meta.index });
         self.running(node).building = false;
         self.begin_sync(node);
@@ -806,6 +823,19 @@ impl World {
                 message.set_snapshot(snapshot);
                 self.member(to).disk.publish(saved);
                 self.input(to, Input::Message(message));
+            }
+        }
+    }
+
+    /// A member tries to connect to all others for ever, and is told when it was removed.
+    fn reconnect_sometimes(&mut self, node: u64) {
+        if !self.random.chance(20) {
+            return;
+        }
+        let others: Vec<u64> = self.running(node).links.iter().map(|other| other.id).collect();
+        for other in others {
+            if other != node && !self.blocked.contains(&(node, other)) {
+                self.greets(node, other);
             }
         }
     }
