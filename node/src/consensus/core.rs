@@ -14,8 +14,8 @@
 
 use bytes::Bytes;
 use raft::eraftpb::{
-    ConfChange, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot,
-    SnapshotMetadata,
+    ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Message, MessageType,
+    Snapshot, SnapshotMetadata,
 };
 use raft::{RawNode, SnapshotStatus, StateRole};
 
@@ -83,6 +83,13 @@ pub struct RaftCore {
     outstanding: u64,
     applied: u64,
     was_leader: bool,
+    /// The configuration that the state machine is at; raft's own may be that of a snapshot
+    /// which is still to be installed.
+    configuration: ConfState,
+    /// The snapshot to be installed: its index and configuration.
+    installing: Option<(u64, ConfState)>,
+    /// The record with the present term and vote, until it is on disk.
+    term_record: Option<u64>,
 }
 
 /// The raft crate refused; the member cannot go on.
@@ -99,6 +106,7 @@ impl RaftCore {
     ) -> Result<Self, RaftError> {
         let node = RawNode::new(config, log, logger)?;
         let last_hard_state = node.raft.hard_state();
+        let configuration = node.raft.prs().conf().to_conf_state();
         Ok(Self {
             node,
             reads: ReadRounds::default(),
@@ -106,6 +114,9 @@ impl RaftCore {
             outstanding: 0,
             applied: config.applied,
             was_leader: false,
+            configuration,
+            installing: None,
+            term_record: None,
         })
     }
 
@@ -224,8 +235,17 @@ impl RaftCore {
     }
 
     /// The state machine accepted a committed configuration change.
+    ///
+    /// When raft has taken a snapshot in the meantime, its configuration is ahead of the
+    /// state machine and has the change already: made again it would undo a later one. Then
+    /// only the state machine's configuration changes, which it must save with the entry.
     pub fn apply_change(&mut self, change: &ConfChange) -> Result<ConfState, RaftError> {
-        Ok(self.node.apply_conf_change(change)?)
+        if self.is_installing() {
+            change_configuration(&mut self.configuration, change);
+        } else {
+            self.configuration = self.node.apply_conf_change(change)?;
+        }
+        Ok(self.configuration.clone())
     }
 
     /// A leader whose own removal is applied goes on for a moment, so that the others hear
@@ -244,6 +264,7 @@ impl RaftCore {
     /// The record of this number, and all before it, are on disk.
     pub fn persisted(&mut self, number: u64) {
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.term_record.take_if(|record| *record <= number);
         if self.leads_as_stranger() {
             return;
         }
@@ -254,6 +275,9 @@ impl RaftCore {
     /// The state machine has applied everything up to `index`.
     pub fn applied(&mut self, index: u64) {
         self.applied = self.applied.max(index);
+        if let Some((_, configuration)) = self.installing.take_if(|(at, _)| *at <= index) {
+            self.configuration = configuration;
+        }
         self.advance_applied();
     }
 
@@ -360,14 +384,24 @@ impl RaftCore {
             let meta = ready.snapshot().get_metadata().clone();
             self.node.mut_store().install(&meta);
             actions.install = Some(meta.clone());
+            self.installing = Some((meta.index, meta.get_conf_state().clone()));
             persist.snapshot = Some(meta);
         }
         if let Some(hard_state) = ready.hs() {
+            let last = &self.last_hard_state;
+            if (hard_state.term, hard_state.vote) != (last.term, last.vote) {
+                self.term_record = Some(persist.number);
+            }
             self.last_hard_state = hard_state.clone();
             self.node.mut_store().set_hard_state(hard_state);
         }
         self.node.mut_store().append(&persist.entries);
         actions.send = ready.take_messages();
+        if self.term_record.is_some() {
+            // A single voter leads before its vote is on disk. If it were lost, the same term
+            // would begin again with other entries; so learners must not see any yet.
+            persist.after.append(&mut actions.send);
+        }
         actions.committed = ready.take_committed_entries();
         self.node.advance_append_async(ready);
         self.place_persist(persist, &mut actions);
@@ -423,6 +457,18 @@ impl RaftCore {
         if let Some(context) = self.reads.begin(term, id) {
             self.node.read_index(context);
         }
+    }
+}
+
+/// What raft makes of a simple change.
+fn change_configuration(configuration: &mut ConfState, change: &ConfChange) {
+    let id = change.node_id;
+    configuration.mut_voters().retain(|voter| *voter != id);
+    configuration.mut_learners().retain(|learner| *learner != id);
+    match change.get_change_type() {
+        ConfChangeType::AddNode => configuration.mut_voters().push(id),
+        ConfChangeType::AddLearnerNode => configuration.mut_learners().push(id),
+        ConfChangeType::RemoveNode => {}
     }
 }
 

@@ -17,12 +17,10 @@ use crate::consensus::wal::{Identity, Recovered, SnapshotMarker};
 
 /// What waits for the log's thread.
 pub enum Job {
-    Persist(Persist),
+    /// A record, and the term of the entry before its first one.
+    Persist(Persist, u64),
     /// A snapshot file is complete.
-    Snapshot {
-        meta: SnapshotMetadata,
-        release: u64,
-    },
+    Snapshot { meta: SnapshotMetadata, release: u64 },
 }
 
 /// Snapshot files that are kept, as the product does.
@@ -88,7 +86,7 @@ impl Disk {
 
     fn write(&mut self, job: &Job, random: &mut Random) {
         match job {
-            Job::Persist(persist) => {
+            Job::Persist(persist, _) => {
                 if let Some(meta) = &persist.snapshot {
                     self.mark(meta);
                 }

@@ -76,7 +76,13 @@ impl Ledger {
             let known = *self.entries.entry((entry.index, entry.term)).or_insert(mine);
             ensure(known == mine, || {
                 let (index, term) = (entry.index, entry.term);
-                format!("member {member}: another entry {index} of term {term} than elsewhere")
+                format!(
+                    "member {member}: another entry {index} of term {term} than elsewhere: \
+                     behind {} instead of {}, of {:?}",
+                    before,
+                    known.1,
+                    entry_origin(entry)
+                )
             })?;
             if let Some(committed) = self.committed.get(&entry.index) {
                 ensure(entry.term <= committed.term || *committed == of(entry), || {

@@ -48,8 +48,6 @@ pub enum Fault {
     SkipAfterSnapshot,
     /// The store's mark is written apart from its contents.
     MarkAheadOfState,
-    /// Raft hears of a finished sync after the messages have left.
-    PersistedToldLate,
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -178,10 +176,5 @@ mod mutants {
     #[test]
     fn mark_ahead_of_state() {
         found(Fault::MarkAheadOfState, number("SIM_MUTANTS", 40), "");
-    }
-
-    #[test]
-    fn persisted_told_late() {
-        found(Fault::PersistedToldLate, number("SIM_MUTANTS", 40), "panic");
     }
 }

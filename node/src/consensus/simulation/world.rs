@@ -98,54 +98,15 @@ pub enum Packet {
 
 /// What happens at a moment.
 pub enum Event {
-    Tick {
-        node: u64,
-        life: u64,
-    },
-    Wake {
-        node: u64,
-        life: u64,
-    },
-    Deliver {
-        from: u64,
-        to: u64,
-        packet: Packet,
-    },
-    Synced {
-        node: u64,
-        life: u64,
-    },
-    /// An input that another thread of the member was slow to hand over.
-    Handed {
-        node: u64,
-        life: u64,
-        number: u64,
-    },
-    Apply {
-        node: u64,
-        life: u64,
-    },
-    SnapshotWritten {
-        node: u64,
-        life: u64,
-        saved: Rc<Saved>,
-    },
-    SnapshotReported {
-        node: u64,
-        life: u64,
-        member: u64,
-        ok: bool,
-    },
-    ReadTimeout {
-        node: u64,
-        life: u64,
-        id: u64,
-    },
-    AskAgain {
-        node: u64,
-        life: u64,
-        id: u64,
-    },
+    Tick { node: u64, life: u64 },
+    Wake { node: u64, life: u64 },
+    Deliver { from: u64, to: u64, packet: Packet },
+    Synced { node: u64, life: u64 },
+    Apply { node: u64, life: u64 },
+    SnapshotWritten { node: u64, life: u64, saved: Rc<Saved> },
+    SnapshotReported { node: u64, life: u64, member: u64, ok: bool },
+    ReadTimeout { node: u64, life: u64, id: u64 },
+    AskAgain { node: u64, life: u64, id: u64 },
     Start(u64),
     Leave(u64),
     Clients,
@@ -160,7 +121,6 @@ impl Event {
             Self::Wake { node, life } => (*node, *life, 2),
             Self::Deliver { to, .. } => (*to, 0, 3),
             Self::Synced { node, life } => (*node, *life, 4),
-            Self::Handed { node, life, .. } => (*node, *life, 5),
             Self::Apply { node, life } => (*node, *life, 6),
             Self::SnapshotWritten { node, life, .. } => (*node, *life, 7),
             Self::SnapshotReported { node, life, .. } => (*node, *life, 8),
@@ -292,8 +252,7 @@ impl World {
             }
             Event::Wake { node, .. } => return self.think(node),
             Event::Deliver { from, to, packet } => self.deliver(from, to, packet),
-            Event::Synced { node, .. } => self.synced(node),
-            Event::Handed { node, number, .. } => self.input(node, Input::Persisted(number)),
+            Event::Synced { node, .. } => return self.synced(node),
             Event::Apply { node, .. } => return self.apply(node),
             Event::SnapshotWritten { node, saved, .. } => self.snapshot_written(node, saved),
             Event::SnapshotReported { node, member, ok, .. } => {
@@ -458,16 +417,16 @@ impl World {
                 self.send_frame(node, to, frame);
             }
             Effect::Persist(mut persist) => {
-                if let Some(first) = persist.entries.first() {
-                    let log = self.running(node).router.core().log();
-                    let before = log.term(first.index - 1).map_err(|error| error.to_string())?;
-                    self.ledger.appended(node, before, &persist.entries)?;
-                }
+                let log = self.running(node).router.core().log();
+                let before = match persist.entries.first() {
+                    Some(first) => log.term(first.index - 1).map_err(|error| error.to_string())?,
+                    None => 0,
+                };
                 if self.settings.fault_is(Fault::AckBeforePersist) {
                     self.send(node, std::mem::take(&mut persist.after));
                     self.input(node, Input::Persisted(persist.number));
                 }
-                self.member(node).disk.queue.push_back(Job::Persist(persist));
+                self.member(node).disk.queue.push_back(Job::Persist(persist, before));
                 self.begin_sync(node);
             }
             Effect::Install(meta) => self.work(node, Work::Install(meta)),
@@ -531,24 +490,20 @@ impl World {
         self.after(took, Event::Synced { node, life });
     }
 
-    fn synced(&mut self, node: u64) {
+    fn synced(&mut self, node: u64) -> Checked {
         let early = self.settings.fault_is(Fault::AckBeforePersist);
-        let late = self.settings.fault_is(Fault::PersistedToldLate);
-        let life = self.member(node).life;
         let random = &mut self.random;
         let jobs = match self.nodes.get_mut(&node) {
             Some(member) => member.disk.end_sync(random),
             None => Vec::new(),
         };
         for job in jobs {
-            let Job::Persist(persist) = job else {
+            let Job::Persist(persist, before) = job else {
                 self.member(node).disk.prune();
                 continue;
             };
-            if late && self.random.chance(300) {
-                let delay = self.random.between(1, 30);
-                self.after(delay, Event::Handed { node, life, number: persist.number });
-            } else if !early {
+            self.ledger.appended(node, before, &persist.entries)?;
+            if !early {
                 self.input(node, Input::Persisted(persist.number));
             }
             self.send(node, persist.after);
@@ -557,6 +512,7 @@ impl World {
             self.work(node, Work::Snapshot);
         }
         self.begin_sync(node);
+        Ok(())
     }
 
     // The applier.
