@@ -6,6 +6,7 @@
 //! Exit status: 0 done, 1 not done, 2 asked for wrongly. A reader that closes our output early
 //! is no error.
 
+mod allocator;
 mod cli;
 mod connect;
 mod flags;

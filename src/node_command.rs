@@ -52,6 +52,7 @@ fn complain(error: &FlagError) -> ExitCode {
 }
 
 fn run_node(options: NodeOptions) -> ExitCode {
+    crate::allocator::settle();
     // With data the bootstrap flags do not count: a restart may carry old ones.
     if !options.data_dir.join("member").exists()
         && let Err(error) = options.verify_bootstrap()

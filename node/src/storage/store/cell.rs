@@ -271,6 +271,11 @@ impl Packer {
         }
     }
 
+    /// Encoded length of everything that was pushed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sums.bytes
+    }
+
     /// The cells, and the sums of everything that was pushed.
     pub(super) fn finish(mut self) -> (Vec<Write>, Sums) {
         self.close();

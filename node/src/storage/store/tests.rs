@@ -429,6 +429,28 @@ fn values_of_a_mebibyte_need_no_blob_files() {
 }
 
 #[test]
+fn a_round_that_is_written_in_pieces_is_whole_before_and_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("kv");
+    let few = vec![put(1, 0, 100)];
+    let many: Vec<Record> = (0..10_000).map(|sub| put(2, sub, 1000)).collect();
+    let mut expected = few.clone();
+    expected.extend(many.iter().cloned());
+    {
+        let store = Store::open(&path, quick()).unwrap().0;
+        store.enqueue(batch(1, few)).unwrap();
+        store.enqueue(batch(2, many)).unwrap();
+        // Most likely while the pieces are written.
+        assert_eq!(all(&store), expected);
+        store.flush().unwrap();
+        assert_eq!(all(&store), expected);
+    }
+    let (store, loaded) = Store::open(&path, quick()).unwrap();
+    assert_eq!(loaded.unwrap().mark.index, 2);
+    assert_eq!(load(&store).unwrap(), expected);
+}
+
+#[test]
 fn compaction_frees_logical_bytes_and_defragment_frees_files() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("state");

@@ -7,6 +7,11 @@
 //! # Invariant
 //! Each write carries a mark whose sums are exactly those of what is stored after it. A
 //! failed write ends the thread: nothing is written on top of an unknown state.
+//!
+//! A round with very many records (one request that deletes a million keys) is written in
+//! several pieces, because sled holds a whole write in memory several times over. Until the
+//! last piece the mark says "not complete", so a process that is killed in between finds an
+//! empty store and rebuilds it; readers find the round in the window all the while.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,7 +28,10 @@ use super::queue::{Command, Pending, Shared, Work};
 use super::{Compaction, SideWrite, StoreError};
 
 /// sled queues full buffers without limit; after so many bytes the writer waits for them.
-const FLUSH_BYTES: u64 = 16 << 20;
+/// What sled writes, and holds until then, is several times what it was given.
+const FLUSH_BYTES: u64 = 4 << 20;
+/// Encoded bytes from which on a write is divided; far more than rounds of puts ever have.
+const PIECE_BYTES: u64 = 4 << 20;
 /// Encoded bytes that a defragmentation copies at a time.
 const COPY_BYTES: u64 = 1 << 20;
 
@@ -75,25 +83,37 @@ impl Writer {
         let mut packer = Packer::default();
         for record in batches.iter().flat_map(|pending| &pending.records) {
             packer.push(record);
+            if packer.bytes() >= PIECE_BYTES {
+                self.mark.applied.index = 0;
+                self.mark.last = record.revision;
+                self.write_packed(std::mem::take(&mut packer), Vec::new())?;
+            }
         }
-        let (mut cells, sums) = packer.finish();
+        let mut side_cells = Vec::new();
         for side in batches.iter().flat_map(|pending| &pending.side) {
-            self.write_side(side, &mut cells);
+            self.write_side(side, &mut side_cells);
         }
         if let Some(newest) = batches.last() {
             self.mark.applied = newest.mark.clone();
             self.mark.last = newest.last;
         }
-        self.mark.sums.add(sums);
-        let begin = Instant::now();
-        self.engine.write(cells, Some(&self.mark))?;
-        self.shared.options.writes.observe(begin.elapsed());
-        self.flush_after(sums.bytes)?;
+        self.write_packed(packer, side_cells)?;
         self.shared.written(self.mark.sums.bytes);
         for compaction in batches.iter().filter_map(|pending| pending.compaction.as_ref()) {
             self.schedule(compaction.clone());
         }
         Ok(())
+    }
+
+    /// One write: the packed records, further cells, and the mark as it is now.
+    fn write_packed(&mut self, packer: Packer, more: Vec<Write>) -> Result<(), StoreError> {
+        let (mut cells, sums) = packer.finish();
+        cells.extend(more);
+        self.mark.sums.add(sums);
+        let begin = Instant::now();
+        self.engine.write(cells, Some(&self.mark))?;
+        self.shared.options.writes.observe(begin.elapsed());
+        self.flush_after(sums.bytes)
     }
 
     pub(super) fn flush_after(&mut self, bytes: u64) -> Result<(), StoreError> {
