@@ -12,6 +12,8 @@
 //!
 //! It knows no clock, disk or network, and commands are opaque bytes.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use raft::eraftpb::{
     ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot,
@@ -86,8 +88,8 @@ pub struct RaftCore {
     /// The configuration that the state machine is at; raft's own may be that of a snapshot
     /// which is still to be installed.
     configuration: ConfState,
-    /// The snapshot to be installed: its index and configuration.
-    installing: Option<(u64, ConfState)>,
+    /// Snapshots to be installed, oldest first: their indexes and configurations.
+    installing: VecDeque<(u64, ConfState)>,
     /// The record with the present term and vote, until it is on disk.
     term_record: Option<u64>,
 }
@@ -115,7 +117,7 @@ impl RaftCore {
             applied: config.applied,
             was_leader: false,
             configuration,
-            installing: None,
+            installing: VecDeque::new(),
             term_record: None,
         })
     }
@@ -275,7 +277,7 @@ impl RaftCore {
     /// The state machine has applied everything up to `index`.
     pub fn applied(&mut self, index: u64) {
         self.applied = self.applied.max(index);
-        if let Some((_, configuration)) = self.installing.take_if(|(at, _)| *at <= index) {
+        while let Some((_, configuration)) = self.installing.pop_front_if(|(at, _)| *at <= index) {
             self.configuration = configuration;
         }
         self.advance_applied();
@@ -384,7 +386,7 @@ impl RaftCore {
             let meta = ready.snapshot().get_metadata().clone();
             self.node.mut_store().install(&meta);
             actions.install = Some(meta.clone());
-            self.installing = Some((meta.index, meta.get_conf_state().clone()));
+            self.installing.push_back((meta.index, meta.get_conf_state().clone()));
             persist.snapshot = Some(meta);
         }
         if let Some(hard_state) = ready.hs() {

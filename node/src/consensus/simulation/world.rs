@@ -544,6 +544,12 @@ impl World {
         for _ in 0..batch {
             match self.running(node).work.pop_front() {
                 Some(Work::Entry(entry)) => {
+                    // Raft hears of what is applied before it is asked for a change.
+                    if is_change(&entry)
+                        && let Some(index) = applied.take()
+                    {
+                        self.input(node, Input::Applied(index));
+                    }
                     self.apply_entry(node, &entry)?;
                     if is_change(&entry) {
                         break;
