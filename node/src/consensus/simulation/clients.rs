@@ -3,7 +3,7 @@
 use prost::Message as _;
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind, member_change};
 use proto::etcdserverpb::{
-    Compare, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RequestOp,
+    CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RequestOp,
     TxnRequest, compare, request_op,
 };
 

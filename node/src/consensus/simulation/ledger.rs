@@ -87,7 +87,9 @@ impl Ledger {
             if let Some(committed) = self.committed.get(&entry.index) {
                 ensure(entry.term <= committed.term || *committed == of(entry), || {
                     let (index, term) = (entry.index, entry.term);
-                    format!("member {member}: entry {index} of term {term} would replace a committed one")
+                    format!(
+                        "member {member}: entry {index} of term {term} would replace a committed one"
+                    )
                 })?;
             }
             before = entry.term;

@@ -25,16 +25,25 @@ use crate::consensus::router::Router;
 /// What the consensus thread is told.
 pub enum Input {
     Propose(Proposal),
-    ProposeInTerm { term: u64, proposal: Proposal },
+    ProposeInTerm {
+        term: u64,
+        proposal: Proposal,
+    },
     Read(u64),
     Message(Message),
-    Frame { from: u64, frame: frame::Kind },
+    Frame {
+        from: u64,
+        frame: frame::Kind,
+    },
     Persisted(u64),
     Applied(u64),
     /// The applier is at a configuration change, accepted or not.
     Change(Option<(ConfChange, MemberChange)>),
     SnapshotBuilt(SnapshotMetadata),
-    SnapshotSent { member: u64, ok: bool },
+    SnapshotSent {
+        member: u64,
+        ok: bool,
+    },
     Unreachable(u64),
     Transfer(u64),
 }
@@ -150,32 +159,22 @@ impl Node {
         let index = applied.state.applied.index;
         let config = settings.raft_config(self.id, index);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let mut core =
-            RaftCore::new(&config, log, &logger).map_err(|error| error.to_string())?;
+        let mut core = RaftCore::new(&config, log, &logger).map_err(|error| error.to_string())?;
         self.life += 1;
         if applied.state.applied.voters == [self.id] {
             core.campaign();
         } else {
             core.advance_election(config.election_tick - 1);
         }
-        let router = Router::new(
-            self.id,
-            core,
-            index,
-            settings.proposal_ticks,
-            settings.retention,
-        );
+        let router = Router::new(self.id, core, index, settings.proposal_ticks, settings.retention);
         let links = if self.disk.is_blank() {
             self.contacts.clone()
         } else {
             applied.state.members.clone()
         };
         let first_id = self.life << 32;
-        let first_read = if settings.fault_is(super::Fault::SameReadIdsInEveryLife) {
-            0
-        } else {
-            first_id
-        };
+        let first_read =
+            if settings.fault_is(super::Fault::SameReadIdsInEveryLife) { 0 } else { first_id };
         self.run = Some(Running {
             router,
             inbox: VecDeque::new(),
