@@ -8,17 +8,19 @@
 //! * entries are handed out for applying only once committed *and* on this member's disk
 //!   (raft crate 0.7 counts no entry of ours before [`RaftCore::persisted`]);
 //! * `applied` never runs ahead of what is persisted;
-//! * a message that would make the raft crate panic never reaches it ([`RaftCore::step`]).
+//! * a message that would make the raft crate panic never reaches it ([`guard`]).
 //!
 //! It knows no clock, disk or network, and commands are opaque bytes.
 
 use bytes::Bytes;
 use raft::eraftpb::{
-    ConfChange, ConfChangeType, ConfState, Entry, EntryType, HardState, Message, MessageType,
-    Snapshot, SnapshotMetadata,
+    ConfChange, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot,
+    SnapshotMetadata,
 };
 use raft::{RawNode, SnapshotStatus, StateRole};
 
+use super::configuration::Configuration;
+use super::guard;
 use super::log_view::LogView;
 pub use super::log_view::entry_bytes;
 use super::pending::Proposal;
@@ -83,11 +85,7 @@ pub struct RaftCore {
     outstanding: u64,
     applied: u64,
     was_leader: bool,
-    /// The configuration that the state machine is at; raft's own may be that of a snapshot
-    /// which is still to be installed.
-    configuration: ConfState,
-    /// The snapshot to be installed: its index and configuration.
-    installing: Option<(u64, ConfState)>,
+    configuration: Configuration,
     /// The record with the present term and vote, until it is on disk.
     term_record: Option<u64>,
 }
@@ -106,7 +104,7 @@ impl RaftCore {
     ) -> Result<Self, RaftError> {
         let node = RawNode::new(config, log, logger)?;
         let last_hard_state = node.raft.hard_state();
-        let configuration = node.raft.prs().conf().to_conf_state();
+        let configuration = Configuration::new(node.raft.prs().conf().to_conf_state());
         Ok(Self {
             node,
             reads: ReadRounds::default(),
@@ -115,26 +113,17 @@ impl RaftCore {
             applied: config.applied,
             was_leader: false,
             configuration,
-            installing: None,
             term_record: None,
         })
     }
 
     /// One tick of the heartbeat clock.
     pub fn tick(&mut self) {
-        if self.is_installing() {
+        if guard::is_installing(&self.node) {
             self.node.raft.election_elapsed = 0;
         }
         self.node.tick();
         self.reads.tick();
-    }
-
-    /// Whether a snapshot took the place of the log and is not applied yet. Before an
-    /// election the raft crate looks through all entries not yet applied, which are gone
-    /// then, and panics; so there must be none.
-    fn is_installing(&self) -> bool {
-        let log = &self.node.raft.raft_log;
-        log.applied + 1 < log.first_index()
     }
 
     /// Begins an election at once.
@@ -153,52 +142,12 @@ impl RaftCore {
         self.node.raft.set_randomized_election_timeout(ticks);
     }
 
-    /// A message from another member, already checked by the message filter.
-    ///
-    /// Drops what the raft crate would panic on: a heartbeat that commits beyond our log
-    /// comes when this member has lost data it once acknowledged; an acknowledgement of
-    /// entries that we do not have comes from a member of another life.
+    /// A message from another member, already checked by the message filter; what raft would
+    /// panic on is left out.
     pub fn step(&mut self, message: Message) {
-        let last = self.node.raft.raft_log.last_index();
-        let beyond = match message.get_msg_type() {
-            MessageType::MsgHeartbeat => message.commit > last,
-            MessageType::MsgAppendResponse => {
-                (!message.reject && message.index > last) || self.leads_as_stranger()
-            }
-            MessageType::MsgRequestVote
-            | MessageType::MsgRequestPreVote
-            | MessageType::MsgRequestVoteResponse
-            | MessageType::MsgRequestPreVoteResponse => message.commit > last,
-            MessageType::MsgAppend => {
-                let raft = &self.node.raft;
-                message.index < raft.raft_log.committed
-                    && message.entries.iter().any(|entry| {
-                        entry.index <= raft.raft_log.committed
-                            && raft.raft_log.term(entry.index).is_ok_and(|term| term != entry.term)
-                    })
-            }
-            MessageType::MsgTimeoutNow => self.is_installing(),
-            _ => false,
-        };
-        let mut message = message;
-        if beyond {
-            match message.get_msg_type() {
-                // The commit index of a vote message is a hint only.
-                MessageType::MsgRequestVote
-                | MessageType::MsgRequestPreVote
-                | MessageType::MsgRequestVoteResponse
-                | MessageType::MsgRequestPreVoteResponse => {
-                    message.commit = 0;
-                    message.commit_term = 0;
-                }
-                // Keep the leader's authority, but not what it says of our log.
-                MessageType::MsgHeartbeat if message.term >= self.node.raft.term => {
-                    message.commit = self.node.raft.raft_log.committed;
-                }
-                _ => return,
-            }
+        if let Some(message) = guard::admit(&self.node, message) {
+            let _ = self.node.step(message);
         }
-        let _ = self.node.step(message);
     }
 
     /// Appends proposals of any member to the log. False: nothing was appended, and nothing
@@ -236,24 +185,15 @@ impl RaftCore {
 
     /// The state machine accepted a committed configuration change.
     ///
-    /// When raft has taken a snapshot in the meantime, its configuration is ahead of the
-    /// state machine and has the change already: made again it would undo a later one. Then
-    /// only the state machine's configuration changes, which it must save with the entry.
+    /// When raft has taken a snapshot in the meantime, its configuration has the change
+    /// already ([`Configuration`]).
     pub fn apply_change(&mut self, change: &ConfChange) -> Result<ConfState, RaftError> {
-        if self.is_installing() {
-            change_configuration(&mut self.configuration, change);
+        if guard::is_installing(&self.node) {
+            self.configuration.change(change);
         } else {
-            self.configuration = self.node.apply_conf_change(change)?;
+            self.configuration.set(self.node.apply_conf_change(change)?);
         }
-        Ok(self.configuration.clone())
-    }
-
-    /// A leader whose own removal is applied goes on for a moment, so that the others hear
-    /// that it is committed. It must not count votes of any kind any more: the raft crate
-    /// looks for its own progress then, and panics.
-    fn leads_as_stranger(&self) -> bool {
-        let raft = &self.node.raft;
-        raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none()
+        Ok(self.configuration.current().clone())
     }
 
     /// A linearizable read; answered in [`Actions::reads`] or [`Actions::refused_reads`].
@@ -265,7 +205,7 @@ impl RaftCore {
     pub fn persisted(&mut self, number: u64) {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.term_record.take_if(|record| *record <= number);
-        if self.leads_as_stranger() {
+        if guard::leads_as_stranger(&self.node) {
             return;
         }
         self.node.on_persist_ready(number);
@@ -275,9 +215,7 @@ impl RaftCore {
     /// The state machine has applied everything up to `index`.
     pub fn applied(&mut self, index: u64) {
         self.applied = self.applied.max(index);
-        if let Some((_, configuration)) = self.installing.take_if(|(at, _)| *at <= index) {
-            self.configuration = configuration;
-        }
+        self.configuration.applied(index);
         self.advance_applied();
     }
 
@@ -384,7 +322,7 @@ impl RaftCore {
             let meta = ready.snapshot().get_metadata().clone();
             self.node.mut_store().install(&meta);
             actions.install = Some(meta.clone());
-            self.installing = Some((meta.index, meta.get_conf_state().clone()));
+            self.configuration.installs(meta.index, meta.get_conf_state().clone());
             persist.snapshot = Some(meta);
         }
         if let Some(hard_state) = ready.hs() {
@@ -426,7 +364,7 @@ impl RaftCore {
             actions.persist = Some(persist);
         } else {
             actions.send.append(&mut persist.after);
-            if !self.leads_as_stranger() {
+            if !guard::leads_as_stranger(&self.node) {
                 self.node.on_persist_ready(persist.number);
                 self.advance_applied();
             }
@@ -460,18 +398,6 @@ impl RaftCore {
     }
 }
 
-/// What raft makes of a simple change.
-fn change_configuration(configuration: &mut ConfState, change: &ConfChange) {
-    let id = change.node_id;
-    configuration.mut_voters().retain(|voter| *voter != id);
-    configuration.mut_learners().retain(|learner| *learner != id);
-    match change.get_change_type() {
-        ConfChangeType::AddNode => configuration.mut_voters().push(id),
-        ConfChangeType::AddLearnerNode => configuration.mut_learners().push(id),
-        ConfChangeType::RemoveNode => {}
-    }
-}
-
 /// Who proposed an entry: the member and its counter.
 pub fn entry_context(origin: u64, id: u64) -> Bytes {
     Bytes::copy_from_slice(&[origin.to_be_bytes(), id.to_be_bytes()].concat())
@@ -491,3 +417,6 @@ pub fn entry_origin(entry: &Entry) -> (u64, u64) {
 pub fn is_change(entry: &Entry) -> bool {
     entry.get_entry_type() != EntryType::EntryNormal
 }
+
+#[cfg(test)]
+pub mod tests;

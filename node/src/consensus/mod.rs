@@ -15,8 +15,10 @@
 //!
 //! Commands are opaque bytes here. Nothing but [`router`] touches raft.
 
+mod configuration;
 pub mod core;
 pub mod drive;
+mod guard;
 pub mod handle;
 pub mod log_view;
 pub mod logger;

@@ -412,3 +412,26 @@ fn conf_change(proposal: &Proposal) -> Option<ConfChange> {
     out.context = proposal.data.clone();
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::core::tests::{leader, message};
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_term_of_the_proposal() {
+        let retention = Retention { snapshot_count: 10, catch_up: 10 };
+        let mut router = Router::new(1, leader(&[1, 2, 3]), 1, 50, retention);
+        let proposal = peer::Proposal { id: 7, term: 2, ..peer::Proposal::default() };
+        router.frame(3, frame::Kind::Proposal(proposal));
+        // In the same batch of inputs another member turns out to lead a later term, where
+        // member 3 may have sent its proposal again already.
+        router.step(message(MessageType::MsgHeartbeat, 2, 4));
+        router.think();
+        let refused = router.take_effects().into_iter().find_map(|effect| match effect {
+            Effect::Frame { to: 3, frame: frame::Kind::ProposalRefused(refused) } => Some(refused),
+            _ => None,
+        });
+        assert_eq!(refused, Some(peer::ProposalRefused { id: 7, term: 2 }));
+    }
+}

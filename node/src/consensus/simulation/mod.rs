@@ -15,10 +15,14 @@
 
 mod applied;
 mod clients;
+mod consensus;
 mod disk;
+mod gate;
 mod ledger;
+mod network;
 mod node;
 mod random;
+mod threads;
 mod weather;
 mod world;
 
