@@ -34,9 +34,8 @@ impl Saved {
         let mut conf_state = ConfState::default();
         conf_state.set_voters(self.position.voters.clone());
         conf_state.set_learners(self.position.learners.clone());
-        let mut meta = SnapshotMetadata::default();
-        meta.index = self.position.index;
-        meta.term = self.position.term;
+        let Position { index, term, .. } = self.position;
+        let mut meta = SnapshotMetadata { index, term, ..SnapshotMetadata::default() };
         meta.set_conf_state(conf_state);
         meta
     }

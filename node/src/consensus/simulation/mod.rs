@@ -135,50 +135,82 @@ fn found(fault: Fault, seeds: u64, sign: &str) {
 }
 
 mod mutants {
-    use super::{Fault, found, number};
+    use proto::peer::{self, frame};
+
+    use super::ledger::Checked;
+    use super::world::{Event, Packet, Settings, TICK, World};
+    use super::{Fault, found};
 
     #[test]
     fn ack_before_persist() {
-        found(Fault::AckBeforePersist, number("SIM_MUTANTS", 40), "");
+        found(Fault::AckBeforePersist, 40, "without the committed entry");
     }
 
     #[test]
     fn vote_not_written() {
-        found(Fault::VoteNotWritten, number("SIM_MUTANTS", 40), "");
+        found(Fault::VoteNotWritten, 100, "both lead");
     }
 
     #[test]
     fn read_unconfirmed() {
-        found(Fault::ReadUnconfirmed, number("SIM_MUTANTS", 40), "stale read");
+        found(Fault::ReadUnconfirmed, 40, "stale read");
     }
 
     #[test]
     fn same_read_id_on_retry() {
-        found(Fault::SameReadIdOnRetry, number("SIM_MUTANTS", 40), "stale read");
+        found(Fault::SameReadIdOnRetry, 40, "stale read");
+    }
+
+    /// By hand, since chance needs a few hundred seeds: the answer to the first question of a
+    /// member's life arrives in its next life, which has asked its first question, too.
+    fn answer_from_an_earlier_life(fault: Option<Fault>) -> Checked {
+        let mut world = World::new(Settings::quiet(fault));
+        world.calm = true;
+        world.run_until(100 * TICK)?;
+        let leader = world.leader().ok_or("there is no leader")?;
+        let member = if leader == 1 { 2 } else { 1 };
+        world.read(member);
+        let frame = frame::Kind::ReadAnswer(peer::ReadIndexAnswer {
+            id: world.running(member).gate.next_id,
+            index: world.running(leader).router.status().commit,
+            refused: false,
+        });
+        world.kill(member);
+        world.after(1, Event::Start(member));
+        world.run_until(120 * TICK)?;
+        world.blocked.insert((leader, member));
+        world.write(leader);
+        world.run_until(123 * TICK)?;
+        world.read(member);
+        let packet = Packet::Frame(frame);
+        world.after(1, Event::Deliver { from: leader, to: member, packet });
+        world.run_until(125 * TICK)
     }
 
     #[test]
     fn same_read_ids_in_every_life() {
-        found(Fault::SameReadIdsInEveryLife, number("SIM_MUTANTS", 40), "stale read");
+        assert_eq!(answer_from_an_earlier_life(None), Ok(()));
+        let broken = answer_from_an_earlier_life(Some(Fault::SameReadIdsInEveryLife));
+        assert!(broken.is_err_and(|why| why.contains("stale read")));
     }
 
     #[test]
     fn resend_at_once() {
-        found(Fault::ResendAtOnce, number("SIM_MUTANTS", 40), "in the log twice");
+        found(Fault::ResendAtOnce, 40, "in the log twice");
     }
 
     #[test]
     fn refused_in_later_term() {
-        found(Fault::RefusedInLaterTerm, number("SIM_MUTANTS", 40), "in the log twice");
+        found(Fault::RefusedInLaterTerm, 40, "in the log twice");
     }
 
     #[test]
     fn skip_after_snapshot() {
-        found(Fault::SkipAfterSnapshot, number("SIM_MUTANTS", 40), "");
+        found(Fault::SkipAfterSnapshot, 40, "differently");
     }
 
     #[test]
     fn mark_ahead_of_state() {
-        found(Fault::MarkAheadOfState, number("SIM_MUTANTS", 40), "");
+        found(Fault::MarkAheadOfState, 40, "differently");
     }
 }

@@ -19,6 +19,7 @@ impl World {
                 self.send_snapshot(from, message::to_wire(message), (meta.index, meta.term));
                 continue;
             }
+            self.strike_voter(from, &message);
             let packet = Packet::Raft(message::to_wire(message));
             if !self.transmit(from, to, packet.clone()) {
                 self.input(from, Input::Unreachable(to));
@@ -31,6 +32,18 @@ impl World {
             if !self.calm && self.random.chance(20) {
                 self.past.push((from, to, packet));
             }
+        }
+    }
+
+    /// In a storm, members die just after they have voted and are back before anybody leads:
+    /// the worst moment to have forgotten the vote.
+    fn strike_voter(&mut self, node: u64, message: &Message) {
+        let votes =
+            message.get_msg_type() == MessageType::MsgRequestVoteResponse && !message.reject;
+        if votes && self.settings.storm && !self.calm && self.random.chance(300) {
+            let life = self.member(node).life;
+            self.after(1, Event::Kill { node, life });
+            self.after(2, Event::Start(node));
         }
     }
 

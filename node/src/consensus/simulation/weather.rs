@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    fn leader(&mut self) -> Option<u64> {
+    pub fn leader(&mut self) -> Option<u64> {
         let running = self.running_members();
         running.into_iter().rev().find(|node| self.running(*node).router.status().is_leader)
     }
@@ -213,7 +213,10 @@ impl World {
             }
         }
         let strangers = self.running_members();
-        let stranger = strangers.into_iter().find(|id| members.get(*id).is_none());
+        let stranger = strangers.into_iter().find(|id| {
+            let known = &self.running(*id).links;
+            members.get(*id).is_none() && members.iter().any(|one| known.get(one.id).is_some())
+        });
         stranger.map(|id| format!("member {id}, removed, still runs"))
     }
 

@@ -56,6 +56,13 @@ impl Settings {
         }
     }
 
+    /// Three members and no trouble.
+    pub fn quiet(fault: Option<Fault>) -> Self {
+        let retention = Retention { snapshot_count: 500, catch_up: 50 };
+        let small_messages = false;
+        Self { founders: 3, retention, storm: false, small_messages, ..Self::of(0, fault) }
+    }
+
     pub fn fault_is(&self, fault: Fault) -> bool {
         self.fault == Some(fault)
     }
@@ -98,6 +105,7 @@ pub enum Event {
     ReadTimeout { node: u64, life: u64, id: u64 },
     AskAgain { node: u64, life: u64, id: u64 },
     Start(u64),
+    Kill { node: u64, life: u64 },
     Leave(u64),
     Clients,
     Weather,
@@ -116,6 +124,7 @@ impl Event {
             Self::SnapshotReported { node, life, .. } => (*node, *life, 8),
             Self::ReadTimeout { node, life, .. } => (*node, *life, 9),
             Self::AskAgain { node, life, .. } => (*node, *life, 10),
+            Self::Kill { node, life } => (*node, *life, 5),
             Self::Start(node) => (*node, 0, 11),
             Self::Leave(node) => (*node, 0, 12),
             Self::Clients => (0, 0, 13),
@@ -253,6 +262,7 @@ impl World {
                     self.ask(node);
                 }
             }
+            Event::Kill { node, .. } => self.kill(node),
             Event::Start(node) => return self.start(node),
             Event::Leave(node) => {
                 self.kill(node);
