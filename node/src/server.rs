@@ -348,18 +348,16 @@ fn wire(open: Open) -> Result<Server, Error> {
         applied: applied_now,
         building: Arc::new(AtomicBool::new(false)),
     };
-    let threads = vec![
-        spawn("raft", move || drive.run())?,
-        spawn("wal", move || log_thread.run())?,
-        spawn("apply", move || apply_thread.run())?,
-    ];
+    let raft = spawn("raft", move || drive.run())?;
+    let wal = spawn("wal", move || log_thread.run())?;
+    let apply = spawn("apply", move || apply_thread.run())?;
     Ok(Server {
         member,
         handle,
         inbox: open.inbox,
         log: queues.log,
         applier: queues.applier,
-        threads,
+        threads: vec![raft, wal, apply],
         expelled: open.expelled,
         peers: open.peers,
         _directory: directory,
