@@ -159,10 +159,8 @@ impl RaftCore {
         let entries: Vec<Entry> = proposals
             .into_iter()
             .map(|(origin, proposal)| {
-                let mut entry = Entry::default();
-                entry.data = proposal.data;
-                entry.context = entry_context(origin, proposal.id);
-                entry
+                let context = entry_context(origin, proposal.id);
+                Entry { data: proposal.data, context, ..Entry::default() }
             })
             .collect();
         if entries.is_empty() {

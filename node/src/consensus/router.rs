@@ -83,7 +83,8 @@ pub struct Router {
     applied: u64,
     /// Oldest snapshot on its way to a follower.
     sending_from: Option<u64>,
-    building: bool,
+    /// What was applied when the snapshot being made was asked for.
+    building_from: Option<u64>,
     effects: Vec<Effect>,
 }
 
@@ -106,7 +107,7 @@ impl Router {
             retention,
             applied,
             sending_from: None,
-            building: false,
+            building_from: None,
             effects: Vec::new(),
         }
     }
@@ -196,13 +197,13 @@ impl Router {
 
     /// A snapshot file is there.
     pub fn snapshot_built(&mut self, meta: SnapshotMetadata) {
-        self.building = false;
+        self.building_from = None;
         self.core.log().set_snapshot(meta);
     }
 
     /// A snapshot could not be made; it is asked for again when needed.
     pub fn snapshot_failed(&mut self) {
-        self.building = false;
+        self.building_from = None;
     }
 
     /// What became of a snapshot on its way to a member.
@@ -369,8 +370,8 @@ impl Router {
 
     /// After each round: keep the log small, and a snapshot ready for who needs one.
     fn keep_house(&mut self) {
-        if self.core.log().take_snapshot_wish() && !self.building {
-            self.building = true;
+        if self.core.log().take_snapshot_wish() && self.building_from.is_none() {
+            self.building_from = Some(self.applied);
             self.effects.push(Effect::BuildSnapshot);
         }
         self.compact_log();
@@ -378,10 +379,10 @@ impl Router {
 
     fn compact_log(&mut self) {
         let applied = self.applied;
-        let sending = self.sending_from;
+        let held = [self.sending_from, self.building_from].into_iter().flatten().min();
         let keep = self.retention.catch_up;
         let count_max = (self.retention.snapshot_count + keep) as usize;
-        let bytes_max = if sending.is_some() { LOG_BYTES_MAX_SENDING } else { LOG_BYTES_MAX };
+        let bytes_max = if held.is_some() { LOG_BYTES_MAX_SENDING } else { LOG_BYTES_MAX };
         let log = self.core.log();
         let too_big = log.bytes() > bytes_max;
         if !too_big && log.len() <= count_max {
@@ -391,7 +392,7 @@ impl Router {
         let mut index = by_count;
         if too_big {
             index = index.max(log.index_with_bytes_after(bytes_max / 2).min(applied));
-        } else if let Some(from) = sending {
+        } else if let Some(from) = held {
             index = index.min(from);
         }
         log.compact(index.min(applied));
@@ -400,8 +401,11 @@ impl Router {
 
 fn conf_change(proposal: &Proposal) -> Option<ConfChange> {
     let change = MemberChange::decode(proposal.data.clone()).ok()?;
-    let mut out = ConfChange::default();
-    out.node_id = change.member_id;
+    let mut out = ConfChange {
+        node_id: change.member_id,
+        context: proposal.data.clone(),
+        ..ConfChange::default()
+    };
     out.set_change_type(match change.kind() {
         member_change::Kind::Remove => ConfChangeType::RemoveNode,
         member_change::Kind::Add if change.is_learner => ConfChangeType::AddLearnerNode,
@@ -409,14 +413,72 @@ fn conf_change(proposal: &Proposal) -> Option<ConfChange> {
         // New URLs are a command, not a change of raft's configuration.
         member_change::Kind::Update => return None,
     });
-    out.context = proposal.data.clone();
     Some(out)
 }
 
 #[cfg(test)]
 mod tests {
+    use raft::Storage;
+
     use super::super::core::tests::{leader, message};
     use super::*;
+
+    /// Carries out what can be done at once; gives back the rest.
+    fn settle(router: &mut Router) -> Vec<Effect> {
+        let mut rest = Vec::new();
+        router.think();
+        let mut effects = router.take_effects();
+        while !effects.is_empty() {
+            for effect in effects {
+                match effect {
+                    Effect::Persist(persist) => router.persisted(persist.number),
+                    Effect::Apply(entries) => {
+                        entries.last().into_iter().for_each(|entry| router.applied(entry.index));
+                    }
+                    other => rest.push(other),
+                }
+            }
+            router.think();
+            effects = router.take_effects();
+        }
+        rest
+    }
+
+    fn commit_one(router: &mut Router, id: u64) {
+        let data = bytes::Bytes::from_static(b"command");
+        router.propose(Proposal { id, data, member_change: false });
+        settle(router);
+        let mut answer = message(MessageType::MsgAppendResponse, 2, 2);
+        answer.index = router.status().last_index;
+        router.step(answer);
+        settle(router);
+    }
+
+    #[test]
+    fn the_log_is_not_cut_behind_a_snapshot_that_is_being_made() {
+        let retention = Retention { snapshot_count: 0, catch_up: 0 };
+        let mut router = Router::new(1, leader(&[1, 2, 3]), 1, 50, retention);
+        (1..4).for_each(|id| commit_one(&mut router, id));
+        let index = router.status().commit;
+        router.step(message(MessageType::MsgHeartbeatResponse, 3, 2));
+        let asked = settle(&mut router);
+        assert!(asked.iter().any(|effect| matches!(effect, Effect::BuildSnapshot)));
+        // It takes its time, and writes go on.
+        (4..20).for_each(|id| commit_one(&mut router, id));
+        let mut meta = router.core().log().snapshot_meta().clone();
+        meta.index = index;
+        meta.term = router.core().log().term(index).expect("still in the log");
+        router.snapshot_built(meta);
+        router.step(message(MessageType::MsgHeartbeatResponse, 3, 2));
+        let sent = settle(&mut router);
+        let snapshot = sent.iter().any(|effect| match effect {
+            Effect::Send(messages) => {
+                messages.iter().any(|one| one.get_msg_type() == MessageType::MsgSnapshot)
+            }
+            _ => false,
+        });
+        assert!(snapshot, "or no snapshot would ever be new enough");
+    }
 
     #[test]
     fn a_refusal_names_the_term_of_the_proposal() {

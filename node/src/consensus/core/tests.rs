@@ -12,9 +12,7 @@ fn configuration(voters: &[u64], learners: &[u64]) -> ConfState {
 }
 
 fn snapshot(index: u64, voters: &[u64], learners: &[u64]) -> SnapshotMetadata {
-    let mut meta = SnapshotMetadata::default();
-    meta.index = index;
-    meta.term = 1;
+    let mut meta = SnapshotMetadata { index, term: 1, ..SnapshotMetadata::default() };
     meta.set_conf_state(configuration(voters, learners));
     meta
 }
@@ -22,9 +20,7 @@ fn snapshot(index: u64, voters: &[u64], learners: &[u64]) -> SnapshotMetadata {
 /// Member 1, just founded, without pre-vote.
 pub fn founded(voters: &[u64], learners: &[u64]) -> RaftCore {
     let meta = snapshot(1, voters, learners);
-    let mut hard_state = HardState::default();
-    hard_state.term = 1;
-    hard_state.commit = 1;
+    let hard_state = HardState { term: 1, commit: 1, ..HardState::default() };
     let log = LogView::new((1, 1), Vec::new(), hard_state, meta.get_conf_state().clone(), meta);
     let config = raft::Config {
         id: 1,

@@ -37,6 +37,7 @@ pub struct Settings {
     /// One thing after the other goes wrong: quick restarts, slow disks, close elections.
     pub storm: bool,
     small_messages: bool,
+    pre_vote: bool,
 }
 
 impl Settings {
@@ -53,6 +54,7 @@ impl Settings {
             fault,
             storm: random.chance(400),
             small_messages: random.chance(300),
+            pre_vote: random.chance(700),
         }
     }
 
@@ -76,7 +78,7 @@ impl Settings {
             max_size_per_msg: if self.small_messages { 100 } else { 1 << 20 },
             max_inflight_msgs: if self.small_messages { 4 } else { 256 },
             check_quorum: true,
-            pre_vote: true,
+            pre_vote: self.pre_vote,
             batch_append: true,
             max_uncommitted_size: 1 << 20,
             max_committed_size_per_ready: if self.small_messages { 200 } else { 16 << 20 },
