@@ -2,7 +2,9 @@
 //!
 //! Each scenario ends with the same three checks: writes go on, no acknowledged write is
 //! missing or changed, and the key space has one hash on all members. What makes sense on
-//! etcd too is run on etcd 3.5 as well, so that the scenario itself is tested.
+//! etcd too is run on etcd 3.4 as well, so that the scenario itself is tested. Not on 3.5.1:
+//! killed under load, that version now and then really loses writes on one member (etcd issue
+//! 13766).
 
 // In a test an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
@@ -21,8 +23,8 @@ const SOME: usize = 200;
 const WRITERS: usize = 8;
 
 fn on_etcd(scenario: fn(Engine)) {
-    if tools::are_there([Engine::Etcd35.program()]) {
-        scenario(Engine::Etcd35);
+    if tools::are_there([Engine::Etcd34.program()]) {
+        scenario(Engine::Etcd34);
     }
 }
 
