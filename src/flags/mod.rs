@@ -18,7 +18,9 @@ mod table;
 mod urls;
 mod values;
 
-pub use options::{AutoCompaction, ClusterState, LogFormat, LogLevel, NodeOptions};
+pub use options::{
+    AutoCompaction, ClusterState, LogFormat, LogLevel, NodeOptions, member_lists, verify_members,
+};
 pub use table::help;
 pub use urls::HttpUrl;
 

@@ -144,30 +144,56 @@ impl NodeOptions {
     /// What must hold before a member without data may start. With a data directory the
     /// bootstrap flags are not read, as in etcd, so this is not for a restart.
     pub fn verify_bootstrap(&self) -> Result<(), FlagError> {
-        let mut seen: Vec<&HttpUrl> = Vec::new();
-        for url in self.initial_cluster.iter().flat_map(|(_, urls)| urls) {
-            if seen.iter().any(|other| other.same_place(url)) {
-                return Err(FlagError::DuplicateUrl { url: url.to_string() });
-            }
-            seen.push(url);
-        }
-        let Some((_, listed)) = self.initial_cluster.iter().find(|(name, _)| *name == self.name)
-        else {
-            return Err(FlagError::NotInInitialCluster { name: self.name.clone() });
-        };
-        let advertised = &self.initial_advertise_peer_urls;
-        let covers = |some: &[HttpUrl], all: &[HttpUrl]| {
-            some.iter().all(|url| all.iter().any(|other| other.same_place(url)))
-        };
-        if covers(listed, advertised) && covers(advertised, listed) {
-            return Ok(());
-        }
-        Err(FlagError::AdvertisedDiffers {
-            name: self.name.clone(),
-            listed: joined(listed),
-            advertised: joined(advertised),
-        })
+        verify_members(&self.name, &self.initial_cluster, &self.initial_advertise_peer_urls)
     }
+}
+
+/// The members of a cluster with their peer URLs.
+pub type MemberList = Vec<(String, Vec<HttpUrl>)>;
+
+/// The founding members, and the peer URLs that one of them advertises, from the texts of their
+/// flags.
+pub fn member_lists(
+    initial_cluster: &str,
+    advertised: &str,
+) -> Result<(MemberList, Vec<HttpUrl>), FlagError> {
+    let invalid = |flag: &str, value: &str| {
+        let (origin, value) = (format!("--{flag}"), value.to_owned());
+        move |reason| FlagError::InvalidValue { origin, value, reason }
+    };
+    Ok((
+        urls::cluster(initial_cluster).map_err(invalid("initial-cluster", initial_cluster))?,
+        urls::list(advertised).map_err(invalid("initial-advertise-peer-urls", advertised))?,
+    ))
+}
+
+/// What must hold of the founding members, of which `name` is one.
+pub fn verify_members(
+    name: &str,
+    cluster: &[(String, Vec<HttpUrl>)],
+    advertised: &[HttpUrl],
+) -> Result<(), FlagError> {
+    let mut seen: Vec<&HttpUrl> = Vec::new();
+    for url in cluster.iter().flat_map(|(_, urls)| urls) {
+        if seen.iter().any(|other| other.same_place(url)) {
+            return Err(FlagError::DuplicateUrl { url: url.to_string() });
+        }
+        seen.push(url);
+    }
+    let Some((_, listed)) = cluster.iter().find(|(member, _)| member == name) else {
+        return Err(FlagError::NotInInitialCluster { name: name.to_owned() });
+    };
+    let covers = |some: &[HttpUrl], all: &[HttpUrl]| {
+        some.iter().all(|url| all.iter().any(|other| other.same_place(url)))
+    };
+    if covers(listed, advertised) && covers(advertised, listed) {
+        return Ok(());
+    }
+    Err(FlagError::AdvertisedDiffers {
+        name: name.to_owned(),
+        listed: joined(listed),
+        advertised: joined(advertised),
+    })
 }
 
 fn joined(urls: &[HttpUrl]) -> String {

@@ -17,6 +17,7 @@ pub mod listen;
 pub mod maintenance;
 pub mod peer;
 pub mod rpc_counts;
+mod snapshot;
 pub mod status;
 pub mod watch;
 
