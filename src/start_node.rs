@@ -101,6 +101,7 @@ fn config(options: NodeOptions) -> Config {
         },
         strict_reconfig: options.strict_reconfig_check,
         pre_vote: options.pre_vote,
+        enable_v2: options.enable_v2,
         unsafe_no_fsync: options.unsafe_no_fsync,
         version: ETCD_VERSION.to_owned(),
     }

@@ -100,6 +100,12 @@ pub const FLAGS: &[Flag] = &[
         "Refuse membership changes that would lose quorum.",
     ),
     boolean("pre-vote", "true", Clustering, "Ask before an election whether it could be won."),
+    boolean(
+        "enable-v2",
+        "true",
+        Clustering,
+        "Serve etcd's v2 API as etcd 3.4 does (off there; on here, so that old tools work).",
+    ),
     number("quota-backend-bytes", "0", Limits, "Database size limit (0: 2GiB, negative: none)."),
     number("max-request-bytes", "1572864", Limits, "Largest client request in bytes."),
     number("max-txn-ops", "128", Limits, "Most operations in one transaction."),

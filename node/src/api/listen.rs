@@ -27,7 +27,7 @@ use tower::Service as _;
 use super::authority::Mended;
 use super::counted_io::CountedIo;
 use super::rpc_counts::Call;
-use super::{Service, http as plain, status};
+use super::{Service, http as plain, status, v2};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
@@ -77,6 +77,9 @@ impl Services {
             .headers()
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        if !grpc && self.plain.member.config.enable_v2 && v2::owns(request.uri().path()) {
+            return v2::answer(&self.plain, request).await;
+        }
         if !grpc {
             let reply = plain::answer(&self.plain, &request).await;
             return reply.map(|body| Body::new(body.map_err(|never| match never {})));
@@ -130,7 +133,12 @@ pub async fn serve(listener: TcpListener, service: Service) {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // As Go writes them: scripts grep for `X-Etcd-Index`.
+        .title_case_headers(true);
     builder
         .http2()
         .timer(TokioTimer::new())

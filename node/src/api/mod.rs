@@ -18,6 +18,7 @@ pub mod maintenance;
 pub mod peer;
 pub mod rpc_counts;
 pub mod status;
+pub mod v2;
 pub mod watch;
 
 use std::sync::Arc;
