@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
 use node::backup::{self, file::Hash};
 
-use crate::flags;
+use crate::flags::{self, NodeOptions, Request};
 use crate::output;
 
 /// Runs a command of `etcd-tui snapshot`.
@@ -45,10 +45,7 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
     if (arguments.bump_revision > 0) != arguments.mark_compacted {
         bail!("--mark-compacted required if --revision-bump > 0");
     }
-    let (cluster, advertised) =
-        flags::member_lists(&arguments.initial_cluster, &arguments.initial_advertise_peer_urls)?;
-    flags::verify_members(&arguments.name, &cluster, &advertised)?;
-    let texts = |urls: &[flags::HttpUrl]| urls.iter().map(ToString::to_string).collect();
+    let member = member(arguments)?;
     let data_dir = match &arguments.data_dir {
         Some(data_dir) => data_dir.clone(),
         None => format!("{}.etcd", arguments.name).into(),
@@ -59,8 +56,13 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
         data_dir: data_dir.clone(),
         wal_dir: arguments.wal_dir.clone(),
         name: arguments.name.clone(),
-        cluster: cluster.iter().map(|(name, urls)| (name.clone(), texts(urls))).collect(),
-        token: arguments.initial_cluster_token.clone(),
+        cluster: member
+            .clustering
+            .initial_cluster
+            .iter()
+            .map(|(name, urls)| (name.clone(), urls.iter().map(ToString::to_string).collect()))
+            .collect(),
+        token: member.clustering.token,
         bump_revision: arguments.bump_revision,
     })?;
     output::print(&format!(
@@ -72,6 +74,24 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
         restored.cluster_id,
     ))?;
     Ok(())
+}
+
+/// The member that is to be, with the checks that a node makes of the same flags.
+fn member(arguments: &Restore) -> anyhow::Result<NodeOptions> {
+    let words = [
+        ("name", &arguments.name),
+        ("initial-cluster", &arguments.initial_cluster),
+        ("initial-cluster-token", &arguments.initial_cluster_token),
+        ("initial-advertise-peer-urls", &arguments.initial_advertise_peer_urls),
+    ];
+    let words = words.map(|(flag, value)| format!("--{flag}={value}"));
+    match flags::parse(&words, [])? {
+        Request::Run(options) => {
+            options.verify_bootstrap()?;
+            Ok(*options)
+        }
+        Request::Help | Request::Version => bail!("the flags of the member cannot be read"),
+    }
 }
 
 fn export(arguments: &Export) -> anyhow::Result<()> {

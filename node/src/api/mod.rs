@@ -16,9 +16,11 @@ pub mod lease;
 pub mod listen;
 pub mod maintenance;
 pub mod peer;
+pub mod route;
 pub mod rpc_counts;
 mod snapshot;
 pub mod status;
+pub mod v2;
 pub mod watch;
 
 use std::sync::Arc;

@@ -50,7 +50,7 @@ impl<F: Read + Seek> Reader<F> {
     pub fn open(mut file: F) -> Result<Self, Error> {
         let size = file.seek(SeekFrom::End(0)).map_err(|error| Error::Io("read", error))?;
         let meta = find_meta(&mut file)?;
-        let needed = meta.end.checked_mul(u64::from(meta.page_size)).unwrap_or(u64::MAX);
+        let needed = meta.end.saturating_mul(u64::from(meta.page_size));
         if needed > size {
             return Err(Error::Truncated { found: size, needed });
         }
