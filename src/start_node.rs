@@ -94,6 +94,7 @@ fn config(options: NodeOptions) -> Config {
             max_request_bytes: options.max_request_bytes as usize,
             max_txn_ops: options.max_txn_ops as usize,
         },
+        upkeep: options.upkeep,
         auto_compaction: match options.auto_compaction {
             AutoCompaction::Off => config::AutoCompaction::Off,
             AutoCompaction::Periodic(period) => config::AutoCompaction::Periodic(period),

@@ -33,6 +33,7 @@ use crate::consensus::logger;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
+use crate::features::Feature;
 use crate::lease::Lessor;
 use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
@@ -41,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
 use crate::storage::store::StoreOptions;
 use crate::tasks;
+use crate::upkeep;
 use crate::watch::service::Watchers;
 
 /// Leases revoked at one tick of the lease clock, twice a second.
@@ -102,13 +104,19 @@ impl Server {
             expel,
             metrics,
         })?;
-        server.serve(clients, peer_listeners);
-        server.start_tasks();
+        let service = api::Service::new(server.member.clone(), server.handle.clone());
+        upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
+        server.serve(&service, clients, peer_listeners);
+        server.start_tasks(service);
         Ok(server)
     }
 
-    fn serve(&mut self, clients: Vec<TcpListener>, peers: Vec<std::net::TcpListener>) {
-        let service = api::Service::new(self.member.clone(), self.handle.clone());
+    fn serve(
+        &mut self,
+        service: &api::Service,
+        clients: Vec<TcpListener>,
+        peers: Vec<std::net::TcpListener>,
+    ) {
         for listener in peers {
             self.peers.handle.spawn(api::peer::serve(listener, service.clone()));
         }
@@ -117,12 +125,17 @@ impl Server {
         }
     }
 
-    fn start_tasks(&self) {
+    fn start_tasks(&self, service: api::Service) {
         tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
         tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
+        tokio::spawn(upkeep::damage::watch(self.member.clone()));
+        tokio::spawn(upkeep::corruption::periodic(service.clone()));
+        tokio::spawn(upkeep::corruption::after_compactions(service.clone()));
+        tokio::spawn(upkeep::versions::end_downgrades(service.clone()));
+        tokio::spawn(upkeep::versions::monitor(service));
     }
 
     /// Waits until the member must end by itself.
@@ -313,6 +326,8 @@ fn wire(open: Open) -> Result<Server, Error> {
         answers: answered,
     };
     let (handle, replies) = Handle::new(parts, first_proposal_id());
+    let checkpoints = config.upkeep.features.enabled(Feature::LeaseCheckpoint);
+    let lessor = Lessor::new(REVOCATIONS_PER_TICK).with_checkpoints(checkpoints);
     let member = Arc::new(Member {
         config,
         identity,
@@ -320,7 +335,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
-        lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
+        lessor: Mutex::new(lessor),
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),

@@ -7,7 +7,9 @@
 
 mod authority;
 pub mod cluster;
+mod compare;
 mod counted_io;
+mod downgrade;
 pub mod hash;
 pub mod health;
 pub mod http;

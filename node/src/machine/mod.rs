@@ -11,6 +11,7 @@
 //! effects (the applier hands them to storage, watchers and the waiting client).
 
 pub mod side;
+mod upkeep;
 
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind};
 use proto::etcdserverpb::{
@@ -19,6 +20,7 @@ use proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 
+use crate::cluster::version::{DowngradeError, Version};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
@@ -33,6 +35,8 @@ pub struct State {
     pub alarms: Alarms,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// Where a downgrade that is under way leads.
+    pub downgrade: Option<Version>,
     /// Where in the log this state is.
     pub applied: Position,
 }
@@ -68,6 +72,8 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Downgrade(DowngradeError),
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     #[error("etcdserver: corrupt cluster")]
@@ -155,6 +161,8 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             applied.side.push(side::cluster_version(&state.cluster_version));
             applied
         }
+        Kind::Downgrade(request) => upkeep::downgrade(state, &request),
+        Kind::LeaseCheckpoint(request) => upkeep::checkpoint(state, &request),
     }
 }
 
@@ -217,8 +225,12 @@ fn revoke(state: &mut State, request: &LeaseRevoke) -> Applied {
     let mut applied = Applied::new(Ok(Reply::Done));
     let mut known = 0;
     for id in &request.ids {
+        let checkpointed = state.leases.left(*id).is_some();
         let Some(keys) = state.leases.revoke(*id) else { continue };
         known += 1;
+        if checkpointed {
+            applied.side.push(side::lease_left(*id, None));
+        }
         let changes = kv::delete_keys(&mut state.kv, &mut state.leases, keys);
         if !changes.is_empty() {
             applied.changes.push(changes);
