@@ -127,9 +127,9 @@ impl Features {
 
     /// Name, stage and state of every gate, groups first, for the metrics.
     pub fn list(&self) -> Vec<(&'static str, Stage, bool)> {
-        let groups = GROUPS.iter().map(|(name, stage)| {
-            (*name, *stage, self.groups.get(name).copied().unwrap_or(false))
-        });
+        let groups = GROUPS
+            .iter()
+            .map(|(name, stage)| (*name, *stage, self.groups.get(name).copied().unwrap_or(false)));
         let each = Feature::ALL
             .iter()
             .map(|(feature, name, stage, _)| (*name, *stage, self.enabled(*feature)));

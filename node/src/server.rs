@@ -340,6 +340,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         transport: transport.clone(),
         started: Instant::now(),
         expelled: open.expel,
+        serving: watch::Sender::new(true),
         size: Default::default(),
     });
     let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));

@@ -42,7 +42,7 @@ impl Service {
             let asking = async {
                 let mut client = self.peer(id).await?;
                 let cluster_id = self.member.identity.cluster_id;
-                Ok::<_, Status>(client.hash_kv(HashKvAsk { cluster_id, revision }).await?)
+                client.hash_kv(HashKvAsk { cluster_id, revision }).await
             };
             let answer = match tokio::time::timeout(self.handle.timeout(), asking).await {
                 Ok(Ok(answer)) => answer.into_inner(),

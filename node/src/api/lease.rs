@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use proto::command::{
-    LeaseCheckpoint, LeaseRevoke, command::Kind, lease_checkpoint::Left,
-};
+use proto::command::{LeaseCheckpoint, LeaseRevoke, command::Kind, lease_checkpoint::Left};
 use proto::etcdserverpb::lease_server::Lease;
 use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
@@ -21,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{self, to_status};
 use super::{Service, unexpected};
+use crate::features::Feature;
 use crate::lease::{LeaseError, MAXIMUM_TTL, minimum_ttl};
 use crate::machine::Reply;
 use crate::metrics::Metrics;
@@ -50,13 +49,12 @@ impl Service {
                 Err(error) => Err(error),
             }
         };
-        if let Some(ttl) = renew()? {
+        if self.member.config.upkeep.features.enabled(Feature::FastLeaseKeepAlive)
+            && let Some(ttl) = renew()?
+        {
             return Ok(Some(ttl));
         }
         let commit = self.handle.progress().commit.load(std::sync::atomic::Ordering::Relaxed);
-        if self.handle.applied() >= commit {
-            return Ok(None);
-        }
         let _ = tokio::time::timeout(APPLY_WAIT, self.handle.wait_applied(commit)).await;
         renew()
     }

@@ -8,9 +8,10 @@ use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeRequest, DowngradeResponse, HashKvRequest,
-    HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
-    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+    MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
+    StatusResponse,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
@@ -109,11 +110,7 @@ impl Maintenance for Service {
         _request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
         let member = self.member.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            member.store.defragment()?;
-            member.defragmented();
-            Ok::<_, crate::storage::store::StoreError>(())
-        });
+        let done = tokio::task::spawn_blocking(move || member.defragment());
         match done.await {
             Ok(Ok(())) => Ok(Response::new(DefragmentResponse { header: None })),
             Ok(Err(error)) => Err(Status::unknown(error.to_string())),

@@ -81,7 +81,9 @@ pub fn decide(
     let Some(cluster) = cluster else { return Some(lowest) };
     match downgrade {
         Some(target) if target == cluster => None,
-        Some(target) => (cluster.goes_down_to(target) && lowest.goes_down_to(target)).then_some(target),
+        Some(target) => {
+            (cluster.goes_down_to(target) && lowest.goes_down_to(target)).then_some(target)
+        }
         None => (cluster < lowest).then_some(lowest),
     }
 }
