@@ -25,6 +25,7 @@ mod snapshots;
 pub mod storage;
 mod tasks;
 mod upkeep;
+pub mod v2;
 pub mod watch;
 
 pub use bootstrap::Error;

@@ -107,7 +107,7 @@ impl Server {
         let service = api::Service::new(server.member.clone(), server.handle.clone());
         upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
         server.serve(&service, clients, peer_listeners);
-        server.start_tasks(service);
+        server.start_tasks(&service);
         Ok(server)
     }
 
@@ -125,17 +125,14 @@ impl Server {
         }
     }
 
-    fn start_tasks(&self, service: api::Service) {
+    fn start_tasks(&self, service: &api::Service) {
         tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
         tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
-        tokio::spawn(upkeep::damage::watch(self.member.clone()));
-        tokio::spawn(upkeep::corruption::periodic(service.clone()));
-        tokio::spawn(upkeep::corruption::after_compactions(service.clone()));
-        tokio::spawn(upkeep::versions::end_downgrades(service.clone()));
-        tokio::spawn(upkeep::versions::monitor(service));
+        tokio::spawn(crate::v2::clock::run(self.member.clone(), self.handle.clone()));
+        upkeep::start(service);
     }
 
     /// Waits until the member must end by itself.
@@ -306,6 +303,11 @@ fn raft_core(
     Ok(core)
 }
 
+fn lessor(config: &Config) -> Lessor {
+    let checkpoints = config.upkeep.features.enabled(Feature::LeaseCheckpoint);
+    Lessor::new(REVOCATIONS_PER_TICK).with_checkpoints(checkpoints)
+}
+
 /// Makes the threads and what they share, and starts them.
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
@@ -326,8 +328,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         answers: answered,
     };
     let (handle, replies) = Handle::new(parts, first_proposal_id());
-    let checkpoints = config.upkeep.features.enabled(Feature::LeaseCheckpoint);
-    let lessor = Lessor::new(REVOCATIONS_PER_TICK).with_checkpoints(checkpoints);
+    let lessor = Mutex::new(lessor(&config));
     let member = Arc::new(Member {
         config,
         identity,
@@ -335,7 +336,8 @@ fn wire(open: Open) -> Result<Server, Error> {
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
-        lessor: Mutex::new(lessor),
+        lessor,
+        v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),

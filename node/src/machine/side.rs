@@ -11,6 +11,7 @@ use proto::peer;
 use super::State;
 use crate::cluster::version::Version;
 use crate::cluster::{Member, Members};
+use crate::v2;
 
 /// Table numbers; on disk, so for ever.
 pub mod table {
@@ -108,6 +109,7 @@ pub fn dump(state: &State) -> Vec<SideChange> {
     }
     rows.extend(state.downgrade.map(|target| downgrade(Some(target))));
     rows.extend(state.leases.checkpoints().map(|(id, left)| lease_left(id, Some(left))));
+    rows.extend(v2::rows::dump(&state.v2));
     rows
 }
 
@@ -153,6 +155,9 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
             let (id, left) = (number(key, table)?, number(value, table)?);
             // Tables come in order of their numbers, so the lease is there.
             state.leases.checkpoint(id.cast_signed(), left.cast_signed());
+        }
+        table if v2::rows::owns(table) => {
+            v2::rows::load(&mut state.v2, table, key, value).ok_or_else(bad)?;
         }
         _ => return Err(bad()),
     }

@@ -16,5 +16,16 @@ pub mod versions;
 
 use std::time::Duration;
 
+use crate::api::Service;
+
 /// Between tries of what needs a leader.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// Starts all of it, once the member serves.
+pub fn start(service: &Service) {
+    tokio::spawn(damage::watch(service.member.clone()));
+    tokio::spawn(corruption::periodic(service.clone()));
+    tokio::spawn(corruption::after_compactions(service.clone()));
+    tokio::spawn(versions::end_downgrades(service.clone()));
+    tokio::spawn(versions::monitor(service.clone()));
+}
