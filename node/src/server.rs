@@ -91,6 +91,7 @@ impl Server {
             peers.handle.clone(),
             expel.clone(),
         );
+        transport.set_members(&booted.members);
         let mut server = wire(Open {
             config,
             directories,
@@ -311,14 +312,13 @@ fn lessor(config: &Config) -> Lessor {
 /// Makes the threads and what they share, and starts them.
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
-    let Booted { identity, wal, store, state, log, members, snapshot_bytes, alone } = booted;
+    let Booted { identity, wal, store, state, log, snapshot_bytes, alone, .. } = booted;
     let core = raft_core(&config, identity.member_id, &state, log, alone)?;
-    transport.set_members(&members);
     let queues = Queues::new();
     let (answers, answered) = mpsc::unbounded_channel();
     let (leadership, leadership_seen) = watch::channel(Default::default());
     let (applied_now, applied_seen) = watch::channel(state.applied.index);
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::<Progress>::default();
     let parts = Parts {
         inbox: open.inbox.clone(),
         timeout: config.timing.request_timeout(),
@@ -328,15 +328,14 @@ fn wire(open: Open) -> Result<Server, Error> {
         answers: answered,
     };
     let (handle, replies) = Handle::new(parts, first_proposal_id());
-    let lessor = Mutex::new(lessor(&config));
     let member = Arc::new(Member {
+        lessor: Mutex::new(lessor(&config)),
         config,
         identity,
         directories,
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
-        lessor,
         v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),
