@@ -19,9 +19,6 @@ use crate::backup;
 use crate::member::Member;
 use crate::storage::files;
 
-/// The version of the layout, which etcd calls that of the storage.
-pub use crate::backup::LAYOUT_VERSION as STORAGE_VERSION;
-
 /// etcd's chunk, which its clients know.
 const CHUNK_BYTES: usize = 32 << 10;
 /// Chunks that wait for a slow client.
@@ -30,11 +27,11 @@ const CHUNKS_AHEAD: usize = 4;
 /// The stream of one answer.
 pub type Stream = ReceiverStream<Result<SnapshotResponse, Status>>;
 
-/// Begins an answer.
-pub fn stream(member: Arc<Member>) -> Stream {
+/// Begins an answer, which names `version` as that of the storage.
+pub fn stream(member: Arc<Member>, version: String) -> Stream {
     let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
     tokio::spawn(async move {
-        if let Err(error) = send(member, &chunks).await {
+        if let Err(error) = send(member, &version, &chunks).await {
             tracing::warn!(%error, "a snapshot for a client failed");
             let _ = chunks.send(Err(Status::unknown(error.to_string()))).await;
         }
@@ -44,6 +41,7 @@ pub fn stream(member: Arc<Member>) -> Stream {
 
 async fn send(
     member: Arc<Member>,
+    version: &str,
     chunks: &mpsc::Sender<Result<SnapshotResponse, Status>>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (file, total) = tokio::task::spawn_blocking(move || write(&member)).await??;
@@ -56,17 +54,17 @@ async fn send(
         file.read_exact(&mut data).await?;
         hash.update(&data);
         left -= data.len() as u64;
-        if chunks.send(Ok(chunk(left, Bytes::from(data)))).await.is_err() {
+        if chunks.send(Ok(chunk(left, Bytes::from(data), version))).await.is_err() {
             return Ok(()); // the client has gone
         }
     }
     let sum = Bytes::copy_from_slice(&hash.finalize());
-    let _ = chunks.send(Ok(chunk(0, sum))).await;
+    let _ = chunks.send(Ok(chunk(0, sum, version))).await;
     Ok(())
 }
 
-fn chunk(remaining_bytes: u64, blob: Bytes) -> SnapshotResponse {
-    let version = STORAGE_VERSION.to_owned();
+fn chunk(remaining_bytes: u64, blob: Bytes, version: &str) -> SnapshotResponse {
+    let version = version.to_owned();
     SnapshotResponse { header: None, remaining_bytes, blob, version }
 }
 

@@ -19,6 +19,7 @@ use proto::etcdserverpb::{AlarmMember, AlarmType};
 use proto::mvccpb;
 
 use super::Error;
+use crate::cluster::version::Version;
 use crate::kv::{KeyValue, Record, RecordKind, Revision};
 use crate::machine::State;
 
@@ -40,8 +41,8 @@ pub(super) const STORAGE_VERSION: &str = "storageVersion";
 const SCHEDULED_COMPACTION: &str = "scheduledCompactRev";
 const FINISHED_COMPACTION: &str = "finishedCompactRev";
 
-/// The layout that is written, as etcd names it.
-pub const LAYOUT_VERSION: &str = "3.6.0";
+/// The first version whose layout names itself.
+const NAMED_SINCE: Version = Version { major: 3, minor: 6 };
 
 const REVISION_BYTES: usize = 17;
 const TOMBSTONE_MARK: u8 = b't';
@@ -145,7 +146,8 @@ pub(super) fn tables(state: &State) -> BTreeMap<&'static str, Rows> {
     let mut tables =
         BTreeMap::from([AUTH, AUTH_ROLES, AUTH_USERS, CLUSTER].map(|bucket| (bucket, Rows::new())));
     let leases = state.leases.export().map(|(id, ttl)| {
-        (id.to_be_bytes().to_vec(), Lease { id, ttl, remaining_ttl: 0 }.encode_to_vec())
+        let remaining_ttl = state.leases.left(id).unwrap_or(0);
+        (id.to_be_bytes().to_vec(), Lease { id, ttl, remaining_ttl }.encode_to_vec())
     });
     tables.insert(LEASE, leases.collect());
     let alarms = state.alarms.list(AlarmType::None);
@@ -182,7 +184,9 @@ fn meta(state: &State) -> Rows {
     put(CONSISTENT_INDEX, applied.index.to_be_bytes().to_vec());
     put(TERM, applied.term.to_be_bytes().to_vec());
     put(CONF_STATE, configuration.to_string().into_bytes());
-    put(STORAGE_VERSION, LAYOUT_VERSION.as_bytes().to_vec());
+    if let Some(version) = Version::parse(&state.cluster_version).filter(|it| *it >= NAMED_SINCE) {
+        put(STORAGE_VERSION, version.to_string().into_bytes());
+    }
     let compacted = state.kv.compacted();
     if compacted > 0 {
         let revision = revision_key(Revision::new(compacted, 0), false);
@@ -215,6 +219,7 @@ pub(super) fn restore_leases(state: &mut State, rows: &Rows) -> Result<(), Error
         if let Err(error) = state.leases.grant(lease.id, lease.ttl) {
             tracing::warn!(lease = %format!("{:x}", lease.id), %error, "a lease is left out");
         }
+        state.leases.checkpoint(lease.id, lease.remaining_ttl);
     }
     Ok(())
 }

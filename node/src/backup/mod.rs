@@ -31,7 +31,6 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
-pub use buckets::LAYOUT_VERSION;
 pub use offline::export as export_member;
 pub use restore::{RestoreOptions, Restored, restore};
 pub use status::{Status, status};

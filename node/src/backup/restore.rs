@@ -6,7 +6,8 @@
 //! up to date by the others instead of being taken for one of them.
 //!
 //! Members, removed members and the agreed version are those of the new cluster; keys, leases,
-//! alarms and revisions are those of the file. A lease begins anew with its whole time to live.
+//! alarms and revisions are those of the file. A lease begins anew, with what its last checkpoint
+//! says is left, or else with its whole time to live.
 
 use std::path::{Path, PathBuf};
 

@@ -112,6 +112,8 @@ fn filled(directory: &Path) -> (State, Store) {
     apply(&mut state, &store, delete("k3", "k5"));
     apply(&mut state, &store, compact(20));
     state.alarms.raise(5, AlarmType::Nospace);
+    state.leases.checkpoint(7, 12);
+    state.cluster_version = "3.6.0".into();
     (state, store)
 }
 
