@@ -4,7 +4,7 @@ use node::config::{AutoCompaction, Limits};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, internal, limits, listen, logging, member, tuning,
+    clustering, compaction, danger, gateway, internal, limits, listen, logging, member, tuning,
 };
 use super::syntax::Settings;
 
@@ -16,6 +16,8 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
     pub logging: logging::Options,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
@@ -33,6 +35,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        grpc_gateway: gateway::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,
