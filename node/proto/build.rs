@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "v3election.proto",
         "health.proto",
         "peer.proto",
+        "v2.proto",
         "command.proto",
     ];
     let descriptors = protox::compile(files, ["etcd", "peer"])?;

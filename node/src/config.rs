@@ -20,6 +20,8 @@ pub struct Config {
     pub pre_vote: bool,
     /// Serve the JSON gateway.
     pub grpc_gateway: bool,
+    /// Serve etcd's v2 API.
+    pub enable_v2: bool,
     /// Skip every fsync: for tests and throw-away clusters.
     pub unsafe_no_fsync: bool,
     /// What `/version` and Status say.

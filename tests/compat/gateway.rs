@@ -82,7 +82,8 @@ fn refused(
 }
 
 fn every_unary_method(engine: Engine) {
-    let (_cluster, url) = single(engine);
+    let cluster = Cluster::start(engine, 1, &["--strict-reconfig-check=false"]);
+    let url = cluster.nodes[0].client_url();
     let rev = |revision: &str| json!({ "header": { "revision": revision } });
     let pair = json!({ "key": "YQ==", "create_revision": "2", "mod_revision": "2",
                        "version": "1", "value": "Yg==" });
@@ -143,15 +144,6 @@ fn every_unary_method(engine: Engine) {
     let urls = json!({ "ID": id, "peerURLs": member["peerURLs"] }).to_string();
     let updated = done(&url, "/v3/cluster/member/update", &urls);
     assert_eq!(updated["members"][0]["ID"], id);
-    let added = done(
-        &url,
-        "/v3/cluster/member/add",
-        r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#,
-    );
-    assert_eq!(added["member"]["isLearner"], json!(true));
-    let learner = json!({ "ID": added["member"]["ID"] }).to_string();
-    let removed = done(&url, "/v3/cluster/member/remove", &learner);
-    assert_eq!(removed["members"].as_array().unwrap().len(), 1);
     let status = done(&url, "/v3/maintenance/status", "{}");
     assert_eq!((&status["leader"], status.get("isLearner")), (&json!(id), None));
     let transfer = json!({ "targetID": id }).to_string();
@@ -162,6 +154,16 @@ fn every_unary_method(engine: Engine) {
         assert_eq!(alarms["header"]["revision"], "4");
     }
     if engine == Engine::Ours {
+        // etcd 3.5.1 does not answer when it is alone and gets a learner that is not there.
+        let added = done(
+            &url,
+            "/v3/cluster/member/add",
+            r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#,
+        );
+        assert_eq!(added["member"]["isLearner"], json!(true));
+        let learner = json!({ "ID": added["member"]["ID"] }).to_string();
+        let removed = done(&url, "/v3/cluster/member/remove", &learner);
+        assert_eq!(removed["members"].as_array().unwrap().len(), 1);
         // Of etcd 3.6.
         assert!(done(&url, "/v3/maintenance/hashkv", "{}")["hash"].is_u64());
     }

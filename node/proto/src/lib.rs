@@ -41,5 +41,10 @@ pub mod command {
     tonic::include_proto!("etcdtuicommand");
 }
 
+/// Requests, rows and events of etcd's v2 keys.
+pub mod v2 {
+    tonic::include_proto!("v2");
+}
+
 /// All of the above described, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
