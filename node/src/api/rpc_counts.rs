@@ -44,7 +44,7 @@ const METHODS: [(&str, &[&str]); 8] = [
     ),
     (
         "etcdserverpb.Maintenance",
-        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader"],
+        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
     ),
     ("v3lockpb.Lock", &["Lock", "Unlock"]),
     ("v3electionpb.Election", &["Campaign", "Proclaim", "Leader", "Observe", "Resign"]),
