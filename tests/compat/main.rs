@@ -14,6 +14,8 @@ mod support;
 
 mod backup;
 mod cluster;
+mod concurrency;
+mod gateway;
 mod kv;
 mod lease;
 mod maintenance;
