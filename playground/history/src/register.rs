@@ -7,7 +7,10 @@
 //!
 //! # Invariant
 //! Revisions are not looked at, only values, results and times. An operation without an answer
-//! may come at any time after it began, or never.
+//! may come at any time after it began, or never. Where values are unique and the cluster told
+//! at the end what was written, this is narrowed by what was seen, or the search would never
+//! end: a value that is nowhere was never written, and one that a watch told of was written
+//! before that.
 //!
 //! Keys that anything but single-key operations may have touched are left out; [`crate::replay`]
 //! judges those.
@@ -15,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::record::{
-    Answer, Compare, History, KeyRange, Nanos, Outcome, Pair, Request, Response, Txn, TxnOp,
+    Answer, Compare, Event, History, KeyRange, Nanos, Outcome, Pair, Request, Response, Txn, TxnOp,
 };
 use crate::verdict::{Report, Rule, Violation};
 
@@ -140,7 +143,43 @@ impl Steps {
     }
 }
 
+/// When each value of a key was first told of by a watch, if it was written at all.
+struct Written<'a>(HashMap<(&'a str, &'a str), Option<Nanos>>);
+
+impl<'a> Written<'a> {
+    /// Nothing if the cluster told nothing at the end.
+    fn new(history: &'a History) -> Option<Self> {
+        let put = |event: &'a Event| match event {
+            Event::Put(pair) => Some((pair.key.as_str(), pair.value.as_str())),
+            Event::Delete { .. } => None,
+        };
+        let mut written: HashMap<_, Option<Nanos>> =
+            history.events.iter().filter_map(put).map(|written| (written, None)).collect();
+        for message in history.watches.iter().flat_map(|watch| &watch.messages) {
+            for known in message.events.iter().filter_map(|told| put(&told.event)) {
+                let first = written.entry(known).or_default();
+                *first = Some(first.map_or(message.received, |first| first.min(message.received)));
+            }
+        }
+        (!history.events.is_empty()).then_some(Self(written))
+    }
+
+    /// For a write without an answer: nothing if it never happened, else when it had, at last.
+    fn of(&self, request: &Request) -> Option<Option<Nanos>> {
+        let written = match request {
+            Request::Put(put) => (put.key.as_str(), put.value.as_str()),
+            Request::Txn(txn) => {
+                let (key, _, to) = as_swap(txn)?;
+                (key, to)
+            }
+            _ => return Some(None),
+        };
+        self.0.get(&written).copied()
+    }
+}
+
 fn steps_by_key(history: &History, skipped: &Otherwise) -> BTreeMap<String, Steps> {
+    let written = Written::new(history);
     let mut keys: BTreeMap<String, Steps> = BTreeMap::new();
     for (index, operation) in history.operations.iter().enumerate() {
         let Some(key) = key_of(&operation.request) else { continue };
@@ -153,7 +192,14 @@ fn steps_by_key(history: &History, skipped: &Otherwise) -> BTreeMap<String, Step
             _ => None,
         };
         if let Some(action) = action(&operation.request, answer, steps) {
-            let finished = answer.and(operation.finished);
+            let finished = match (answer, &written) {
+                (Some(_), _) => operation.finished,
+                (None, None) => None,
+                (None, Some(written)) => match written.of(&operation.request) {
+                    Some(seen) => seen.map(|seen| seen.max(operation.invoked)),
+                    None => continue,
+                },
+            };
             let invoked = operation.invoked;
             steps.steps.push(Step { action, invoked, finished, operation: index });
         }

