@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::consensus::transport::dial::REMOVED_TEXT;
 use crate::consensus::transport::{Expelled, Identity, Transport};
+use crate::features::Feature;
 use crate::kv::Change;
 use crate::lease::Lessor;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
-use crate::storage::store::Store;
+use crate::storage::store::{Store, StoreError};
+use crate::v2;
 use crate::watch::service::Watchers;
 
 /// Where this member's files are.
@@ -35,10 +37,13 @@ pub struct Member {
     pub store: Store,
     pub watchers: Arc<Watchers>,
     pub lessor: Mutex<Lessor>,
+    pub v2: v2::Local,
     pub metrics: Metrics,
     pub transport: Arc<Transport>,
     pub started: Instant,
     pub expelled: mpsc::UnboundedSender<Expelled>,
+    /// What the gRPC health check says.
+    pub serving: watch::Sender<bool>,
     /// Size of the applied state as clients see it; see [`Member::db_size`].
     pub size: AtomicU64,
 }
@@ -87,6 +92,7 @@ impl Member {
     /// The state was replaced by a snapshot.
     pub fn restored(&self, revision: i64, compacted: i64) {
         self.watchers.restored(revision, compacted);
+        self.v2.hub.restored(&self.state.read().v2);
         self.members_changed();
     }
 
@@ -110,8 +116,11 @@ impl Member {
 
     /// Bytes in use: what a rebuilt store would take.
     pub fn db_size_in_use(&self) -> u64 {
-        let leases = self.state.read().leases.len() as u64 * LEASE_BYTES;
-        let bytes = EMPTY_BYTES + self.store.logical_bytes() + leases;
+        let small = {
+            let state = self.state.read();
+            state.leases.len() as u64 * LEASE_BYTES + state.v2.bytes() as u64
+        };
+        let bytes = EMPTY_BYTES + self.store.logical_bytes() + small;
         bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES
     }
 
@@ -122,8 +131,21 @@ impl Member {
         self.size.fetch_max(in_use, Ordering::Relaxed).max(in_use)
     }
 
+    /// Rebuilds the store. Takes long: call where blocking is allowed.
+    pub fn defragment(&self) -> Result<(), StoreError> {
+        let stop = self.config.upkeep.features.enabled(Feature::StopGrpcServiceOnDefrag);
+        if stop {
+            self.serving.send_replace(false);
+        }
+        let done = self.store.defragment();
+        if stop {
+            self.serving.send_replace(true);
+        }
+        done.map(|()| self.defragmented())
+    }
+
     /// The store was rebuilt: what is free is given back.
-    pub fn defragmented(&self) {
+    fn defragmented(&self) {
         self.size.store(self.db_size_in_use(), Ordering::Relaxed);
     }
 

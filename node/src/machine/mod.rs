@@ -11,6 +11,7 @@
 //! effects (the applier hands them to storage, watchers and the waiting client).
 
 pub mod side;
+mod upkeep;
 
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind};
 use proto::etcdserverpb::{
@@ -19,9 +20,11 @@ use proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 
+use crate::cluster::version::{DowngradeError, Version};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
+use crate::v2;
 use side::SideChange;
 
 /// Everything that is replicated.
@@ -33,6 +36,10 @@ pub struct State {
     pub alarms: Alarms,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// Where a downgrade that is under way leads.
+    pub downgrade: Option<Version>,
+    /// The v2 keys, a store of their own.
+    pub v2: v2::Store,
     /// Where in the log this state is.
     pub applied: Position,
 }
@@ -55,6 +62,7 @@ pub enum Reply {
     Compaction(CompactionResponse),
     LeaseGrant(LeaseGrantResponse),
     Alarm(AlarmResponse),
+    V2(std::sync::Arc<v2::Event>),
     /// Done, nothing to tell.
     Done,
 }
@@ -68,6 +76,10 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Downgrade(DowngradeError),
+    #[error(transparent)]
+    V2(#[from] v2::Error),
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     #[error("etcdserver: corrupt cluster")]
@@ -87,6 +99,8 @@ pub struct Applied {
     /// A compaction up to this revision was ordered.
     pub compacted: Option<i64>,
     pub leases: Vec<LeaseEvent>,
+    /// What a v2 command did.
+    pub v2: Option<v2::Outcome>,
 }
 
 /// What the leader's lease clock must hear.
@@ -99,7 +113,14 @@ pub enum LeaseEvent {
 
 impl Applied {
     fn new(reply: Result<Reply, ApplyError>) -> Self {
-        Self { reply, changes: Vec::new(), side: Vec::new(), compacted: None, leases: Vec::new() }
+        Self {
+            reply,
+            changes: Vec::new(),
+            side: Vec::new(),
+            compacted: None,
+            leases: Vec::new(),
+            v2: None,
+        }
     }
 
     fn of_kv<R>(result: Result<KvApplied<R>, KvError>, reply: impl FnOnce(R) -> Reply) -> Self {
@@ -153,6 +174,16 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             state.cluster_version = request.version;
             let mut applied = Applied::new(Ok(Reply::Done));
             applied.side.push(side::cluster_version(&state.cluster_version));
+            applied
+        }
+        Kind::Downgrade(request) => upkeep::downgrade(state, &request),
+        Kind::LeaseCheckpoint(request) => upkeep::checkpoint(state, &request),
+        Kind::V2(request) => {
+            let (result, outcome, rows) = state.v2.apply(&request);
+            let reply = result.map(|event| event.map_or(Reply::Done, Reply::V2));
+            let mut applied = Applied::new(reply.map_err(ApplyError::V2));
+            applied.side = rows;
+            applied.v2 = Some(outcome);
             applied
         }
     }
@@ -217,8 +248,12 @@ fn revoke(state: &mut State, request: &LeaseRevoke) -> Applied {
     let mut applied = Applied::new(Ok(Reply::Done));
     let mut known = 0;
     for id in &request.ids {
+        let checkpointed = state.leases.left(*id).is_some();
         let Some(keys) = state.leases.revoke(*id) else { continue };
         known += 1;
+        if checkpointed {
+            applied.side.push(side::lease_left(*id, None));
+        }
         let changes = kv::delete_keys(&mut state.kv, &mut state.leases, keys);
         if !changes.is_empty() {
             applied.changes.push(changes);
