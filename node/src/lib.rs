@@ -19,6 +19,7 @@ pub mod machine;
 pub mod mailbox;
 mod member;
 mod metrics;
+pub mod net;
 mod server;
 mod snapshots;
 pub mod storage;
