@@ -47,14 +47,14 @@ pub struct Bootstrap {
 }
 
 /// The clocks of consensus.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub heartbeat: Duration,
     pub election: Duration,
 }
 
 /// Sizes that a member holds to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Applied entries kept in memory before the log is compacted.
     pub snapshot_count: u64,
