@@ -20,6 +20,7 @@ pub mod mailbox;
 mod member;
 mod metrics;
 pub mod net;
+mod ports;
 mod server;
 mod snapshots;
 pub mod storage;

@@ -1,10 +1,10 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Limits};
+use node::config::{AutoCompaction, Http, Limits, Security};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, internal, limits, listen, logging, member, tuning,
+    clustering, compaction, danger, http, internal, limits, listen, logging, member, tls, tuning,
 };
 use super::syntax::Settings;
 
@@ -13,6 +13,8 @@ use super::syntax::Settings;
 pub struct NodeOptions {
     pub member: member::Options,
     pub listen: listen::Options,
+    pub security: Security,
+    pub http: Http,
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
@@ -31,6 +33,8 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     let member = member::build(settings)?;
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
+        security: tls::build(settings)?,
+        http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         logging: logging::build(settings)?,

@@ -5,9 +5,13 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
+mod access;
 mod authority;
+mod checks;
+pub mod client_certificate;
 pub mod cluster;
 mod counted_io;
+mod debug;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -33,6 +37,7 @@ use crate::consensus::handle::{Handle, Outcome};
 use crate::machine::Reply;
 use crate::member::Member;
 use crate::metrics::Metrics;
+pub use client_certificate::{ClientCertificate, FromGateway};
 use status::to_status;
 
 /// What every service works with.

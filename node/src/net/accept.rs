@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Socket};
@@ -43,16 +43,10 @@ pub struct Gate {
     pub limit: Arc<Semaphore>,
 }
 
-/// A connection and its place among the open ones.
-pub struct Admitted {
-    pub connection: Connection,
-    pub place: OwnedSemaphorePermit,
-}
-
 /// Accepts for as long as the runtime lives; `serve` is called on it for each connection.
 pub async fn run<F, Served>(listener: Listener, gate: Gate, serve: F)
 where
-    F: Fn(Admitted) -> Served + Clone + Send + 'static,
+    F: Fn(Connection) -> Served + Clone + Send + 'static,
     Served: Future<Output = ()> + Send,
 {
     let place = listener.shared.place.to_string();
@@ -77,7 +71,7 @@ where
         let (gate, serve) = (gate.clone(), serve.clone());
         tokio::spawn(async move {
             if let Some(connection) = admit(socket, rules, &gate).await {
-                serve(Admitted { connection, place: permit }).await;
+                serve(connection.holding(permit)).await;
             }
         });
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsStream;
 
 /// A stream of the operating system.
@@ -24,6 +25,8 @@ pub struct Connection {
     pub common_name: Option<String>,
     /// The other side's address, unless it is on a Unix socket.
     pub remote: Option<IpAddr>,
+    /// Its place among the open ones, if these are counted.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -46,17 +49,19 @@ impl Connection {
     /// A connection without encryption.
     pub fn plain(socket: Socket) -> Self {
         let remote = socket.remote();
-        Self { stream: Stream::Plain(socket), common_name: None, remote }
+        Self { stream: Stream::Plain(socket), common_name: None, remote, _place: None }
     }
 
     /// A connection after its handshake.
-    pub fn encrypted(
-        stream: impl Into<TlsStream<Socket>>,
-        common_name: Option<String>,
-    ) -> Self {
+    pub fn encrypted(stream: impl Into<TlsStream<Socket>>, common_name: Option<String>) -> Self {
         let stream = stream.into();
         let remote = stream.get_ref().0.remote();
-        Self { stream: Stream::Tls(Box::new(stream)), common_name, remote }
+        Self { stream: Stream::Tls(Box::new(stream)), common_name, remote, _place: None }
+    }
+
+    /// Holds a place until it is closed.
+    pub fn holding(self, place: OwnedSemaphorePermit) -> Self {
+        Self { _place: Some(place), ..self }
     }
 
     /// Whether it is encrypted.

@@ -17,7 +17,7 @@ use super::connection::Socket;
 const BACKLOG: i32 = 1024;
 
 /// `--socket-reuse-port` and `--socket-reuse-address`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketOptions {
     pub reuse_port: bool,
     pub reuse_address: bool,
@@ -134,9 +134,7 @@ impl Listener {
     pub fn register(self) -> io::Result<(Shared, Accepting)> {
         let accepting = match self.open {
             Open::Tcp(listener) => Accepting::Tcp(TcpListener::from_std(listener)?),
-            Open::Unix(listener, file) => {
-                Accepting::Unix(UnixListener::from_std(listener)?, file)
-            }
+            Open::Unix(listener, file) => Accepting::Unix(UnixListener::from_std(listener)?, file),
         };
         Ok((self.shared, accepting))
     }

@@ -16,6 +16,7 @@ mod connection;
 mod dial;
 mod listener;
 pub mod pings;
+mod security;
 mod sniff;
 pub mod tls;
 
@@ -23,3 +24,5 @@ pub use address::{AddressError, Place, Url, merge};
 pub use connection::Connection;
 pub use dial::Dialer;
 pub use listener::{ListenError, Listener, SocketOptions, bind};
+pub use security::{Secured, Security, SecurityError, url_without_pair};
+pub use tls::{Protocol as TlsProtocol, TlsOptions, Version as TlsVersion};

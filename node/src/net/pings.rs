@@ -128,8 +128,7 @@ impl<S> Guarded<S> {
             }
             bytes = &bytes[count..];
             let seen = seen + count;
-            self.phase =
-                if seen == PREFACE.len() { Phase::Frames } else { Phase::Preface(seen) };
+            self.phase = if seen == PREFACE.len() { Phase::Frames } else { Phase::Preface(seen) };
         }
         if self.phase != Phase::Frames {
             return false;

@@ -9,11 +9,13 @@
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod http;
 pub mod internal;
 pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
+pub mod tls;
 pub mod tuning;
 
 use super::table::Section;
@@ -23,6 +25,8 @@ pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
     clustering::SECTION,
+    tls::SECTION,
+    http::SECTION,
     limits::SECTION,
     compaction::SECTION,
     logging::SECTION,

@@ -10,14 +10,8 @@ use rustls::crypto::ring::cipher_suite as ring;
 use super::TlsError;
 
 const SUITES: &[(&str, SupportedCipherSuite)] = &[
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        ring::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        ring::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    ),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", ring::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", ring::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
     (
         "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
         ring::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -70,9 +64,7 @@ pub fn suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, TlsError> {
     let mut any = false;
     for name in names {
         // The older names of two suites have no hash at their end.
-        let found = SUITES
-            .iter()
-            .find(|(known, _)| known == name || old_name(known) == Some(name));
+        let found = SUITES.iter().find(|(known, _)| known == name || old_name(known) == Some(name));
         if let Some((_, suite)) = found {
             suites.push(*suite);
         } else if WEAK.contains(&name.as_str()) {

@@ -45,8 +45,9 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 /// The private key of a PEM file.
 pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = std::fs::read(path).map_err(|error| failed(path, error))?;
-    PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|_| failed(path, "there is no private key in it that can be read (PEM is expected)"))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
+        failed(path, "there is no private key in it that can be read (PEM is expected)")
+    })
 }
 
 /// Serial numbers of revoked certificates. The file is a list in DER, as etcd wants it, or

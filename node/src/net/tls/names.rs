@@ -75,9 +75,9 @@ fn matches(pattern: &str, host: &str) -> bool {
     let host = host.trim_end_matches('.');
     let pattern = pattern.trim_end_matches('.');
     match pattern.strip_prefix("*.") {
-        Some(parent) => host.split_once('.').is_some_and(|(label, rest)| {
-            !label.is_empty() && rest.eq_ignore_ascii_case(parent)
-        }),
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent)),
         None => !host.is_empty() && pattern.eq_ignore_ascii_case(host),
     }
 }
@@ -112,7 +112,9 @@ pub async fn comes_from(names: &Names, remote: IpAddr) -> Result<(), String> {
     if names.dns.is_empty() && names.addresses.is_empty() || names.addresses.contains(&remote) {
         return Ok(());
     }
-    if !names.dns.is_empty() && (is_called(&names.dns, remote).await || leads_to(&names.dns, remote).await) {
+    if !names.dns.is_empty()
+        && (is_called(&names.dns, remote).await || leads_to(&names.dns, remote).await)
+    {
         return Ok(());
     }
     let Names { dns, addresses, .. } = names;

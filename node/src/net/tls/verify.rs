@@ -30,7 +30,11 @@ pub struct Rules {
 
 impl Rules {
     /// Revocation is etcd's: by serial number, of any certificate that is shown.
-    fn check(&self, shown: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Error> {
+    fn check(
+        &self,
+        shown: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
         let unreadable = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
         let names = Names::read(shown).map_err(unreadable)?;
         if !self.revoked.is_empty() {
