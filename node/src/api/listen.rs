@@ -19,7 +19,7 @@ use super::authority::Mended;
 use super::client_certificate::ClientCertificate;
 use super::counted_io::CountedIo;
 use super::route::Services;
-use super::{Service, access, http as plain};
+use super::{Service, access, http as plain, v2};
 use crate::config;
 use crate::net::accept::{self, Gate};
 use crate::net::pings::Guarded;
@@ -78,20 +78,25 @@ impl Port {
     }
 
     async fn answer_plain(&mut self, request: Request<Incoming>) -> Response<Body> {
-        let rules = self.services.service.member.config.http.clone();
+        let member = self.services.service.member.clone();
+        let rules = &member.config.http;
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut response = match access::refusal(&rules, &request, self.secure) {
+        let mut response = match access::refusal(rules, &request, self.secure) {
             Some(refusal) => return whole(refusal),
             None if request.method() == http::Method::OPTIONS => Response::new(Body::empty()),
             None => self.serve_plain(request).await,
         };
-        access::allow_origin(&rules, origin.as_ref(), response.headers_mut());
+        access::allow_origin(rules, origin.as_ref(), response.headers_mut());
         response
     }
 
     /// Answers a request that is not gRPC and may be made.
     async fn serve_plain(&mut self, request: Request<Incoming>) -> Response<Body> {
-        whole(plain::answer(&self.services.service, &request).await)
+        let service = &self.services.service;
+        if service.member.config.enable_v2 && v2::owns(request.uri().path()) {
+            return v2::answer(service, request).await;
+        }
+        whole(plain::answer(service, &request).await)
     }
 }
 
@@ -142,7 +147,12 @@ async fn converse(port: Port, connection: Connection) {
 
 fn builder(rules: &config::Http) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // As Go writes them: scripts grep for `X-Etcd-Index`.
+        .title_case_headers(true);
     // As in Go, the greatest number of all is no limit, and is not told to the client.
     let streams_max = Some(rules.streams_max).filter(|most| *most != u32::MAX);
     let pings = !rules.ping_interval.is_zero() && !rules.ping_timeout.is_zero();

@@ -43,8 +43,13 @@ pub async fn refuse(mut socket: Socket, why: &str) {
          Connection: close\r\n\r\n{why}\n"
     );
     let _ = socket.write_all(reply.as_bytes()).await;
+    part(socket).await;
+}
+
+/// Closes a connection so that the last words reach the other side: a socket that is closed
+/// with unread bytes resets the connection, and what was written is lost.
+pub async fn part(mut socket: Socket) {
     let _ = socket.shutdown().await;
-    // A socket that is closed with unread bytes resets the connection, and the words are lost.
     let mut unread = [0; 4096];
     for _ in 0..64 {
         match socket.read(&mut unread).await {

@@ -32,6 +32,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::connection::{Connection, Socket};
+use super::sniff;
 pub use self_signed::create as create_self_signed;
 
 /// What the flags say of one side.
@@ -174,7 +175,14 @@ impl Tls {
     /// The listening side of a handshake.
     pub async fn accept(&self, socket: Socket) -> io::Result<Connection> {
         let config = self.server_config().ok_or(io::ErrorKind::Unsupported)?;
-        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        let handshake = TlsAcceptor::from(config).accept(socket).into_fallible();
+        let stream = match handshake.await {
+            Ok(stream) => stream,
+            Err((error, socket)) => {
+                sniff::part(socket).await;
+                return Err(error);
+            }
+        };
         let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
         else {
             return Ok(Connection::encrypted(stream, None));
