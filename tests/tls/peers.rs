@@ -76,7 +76,8 @@ impl Trio {
         eventually("a healthy member", || self.is_healthy(index));
     }
 
-    /// The first two are a cluster, which sends the third one away.
+    /// The first two are a cluster, which sends the third one away. (etcd's members get by
+    /// with connections that the others make; ours need both.)
     fn third_is_refused(&mut self, engine: Engine) {
         self.spawn();
         self.wait_healthy(0);
@@ -85,7 +86,7 @@ impl Trio {
             let said = self.members[0].log();
             said.contains("rejected connection").then_some(()).ok_or(said)
         });
-        assert!(self.is_healthy(2).is_err(), "{engine}");
+        assert!(engine != Engine::Ours || self.is_healthy(2).is_err());
     }
 }
 

@@ -98,8 +98,10 @@ fn http_may_have_a_port_of_its_own() {
 fn names_and_origins_are_checked_as_etcd_does() {
     for engine in engines() {
         let pki = Pki::new();
-        let words =
-            ["--host-whitelist=good.example".to_owned(), "--cors=http://page.example".to_owned()];
+        let words = [
+            "--host-whitelist=good.example".to_owned(),
+            "--cors=http://page.example:80".to_owned(),
+        ];
         let member = Member::new(engine, "n1", pki.directory.path());
         let url = member.client_url("http");
         let member = member.alone(&url).with(&words).start();
@@ -109,10 +111,10 @@ fn names_and_origins_are_checked_as_etcd_does() {
         let (status, body) = ask("Host: evil.example\r\n");
         assert_eq!(status, 421, "{engine}");
         assert!(body.contains("--host-whitelist \"evil.example\""), "{engine}: {body}");
-        let (status, body) = ask("Host: good.example\r\nOrigin: http://page.example\r\n");
+        let (status, body) = ask("Host: good.example\r\nOrigin: http://page.example:80\r\n");
         assert_eq!(status, 200, "{engine}");
-        assert!(body.contains("http://page.example{"), "{engine}: {body}");
-        let (_, body) = ask("Host: good.example\r\nOrigin: http://other.example\r\n");
+        assert!(body.contains("http://page.example:80{"), "{engine}: {body}");
+        let (_, body) = ask("Host: good.example\r\nOrigin: http://other.example:80\r\n");
         assert!(body.starts_with('{'), "{engine}: {body}");
     }
 }
