@@ -1,10 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Http, Limits, Security};
+use node::config::{AutoCompaction, Http, Limits, Security, Upkeep};
 
 use super::FlagError;
 use super::groups::{
     clustering, compaction, danger, http, internal, limits, listen, logging, member, tls, tuning,
+    upkeep,
 };
 use super::syntax::Settings;
 
@@ -18,6 +19,7 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
@@ -37,6 +39,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,

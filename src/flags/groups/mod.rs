@@ -17,6 +17,7 @@ pub mod logging;
 pub mod member;
 pub mod tls;
 pub mod tuning;
+pub mod upkeep;
 
 use super::table::Section;
 
@@ -29,6 +30,7 @@ pub const SECTIONS: &[Section] = &[
     http::SECTION,
     limits::SECTION,
     compaction::SECTION,
+    upkeep::SECTION,
     logging::SECTION,
     tuning::SECTION,
     danger::SECTION,
