@@ -4,8 +4,8 @@ use node::config::{AutoCompaction, Http, Limits, Security, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, http, internal, limits, listen, logging, member, tls, tuning,
-    upkeep,
+    clustering, compaction, danger, gateway, http, internal, limits, listen, logging, member, tls,
+    tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -19,6 +19,8 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
     pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub danger: danger::Options,
@@ -39,6 +41,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        grpc_gateway: gateway::build(settings)?,
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,

@@ -1,6 +1,7 @@
 //! The client's ports: HTTP/2 with gRPC and HTTP/1.1 on one listener, or apart.
 //!
-//! gRPC requests go on to [`Services`], the others to [`plain`], if they may ([`access`]).
+//! gRPC requests go on to [`Services`], the others to [`gateway`], [`v2`] or [`plain`],
+//! if they may ([`access`]).
 //! Limits are etcd's: any number of streams a connection unless a flag says otherwise, and a
 //! receive window large enough that a burst of small frames does not end the connection (h2
 //! counts unread small frames against half of it).
@@ -19,7 +20,7 @@ use super::authority::Mended;
 use super::client_certificate::ClientCertificate;
 use super::counted_io::CountedIo;
 use super::route::Services;
-use super::{Service, access, http as plain, v2};
+use super::{Service, access, gateway, http as plain, v2};
 use crate::config;
 use crate::net::accept::{self, Gate};
 use crate::net::pings::Guarded;
@@ -92,6 +93,10 @@ impl Port {
 
     /// Answers a request that is not gRPC and may be made.
     async fn serve_plain(&mut self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if self.services.service.member.config.grpc_gateway && gateway::serves(path) {
+            return gateway::answer(&self.services, request).await;
+        }
         let service = &self.services.service;
         if service.member.config.enable_v2 && v2::owns(request.uri().path()) {
             return v2::answer(service, request).await;

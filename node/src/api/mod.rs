@@ -11,9 +11,12 @@ mod checks;
 pub mod client_certificate;
 pub mod cluster;
 mod compare;
+pub mod concurrency;
 mod counted_io;
+mod deadline;
 mod debug;
 mod downgrade;
+mod gateway;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -41,8 +44,9 @@ use crate::features::Feature;
 use crate::machine::Reply;
 use crate::member::Member;
 use crate::metrics::Metrics;
-pub use client_certificate::{ClientCertificate, FromGateway};
 use status::to_status;
+
+pub use client_certificate::{ClientCertificate, FromGateway};
 
 /// What every service works with.
 #[derive(Clone)]

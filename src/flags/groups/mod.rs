@@ -9,6 +9,7 @@
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod gateway;
 pub mod http;
 pub mod internal;
 pub mod limits;
@@ -25,6 +26,7 @@ use super::table::Section;
 pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
+    gateway::SECTION,
     clustering::SECTION,
     tls::SECTION,
     http::SECTION,
