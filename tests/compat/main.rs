@@ -21,6 +21,7 @@ mod process;
 mod recipes;
 mod refusals;
 mod txn;
+mod v2;
 mod watch;
 mod wire;
 mod wire_watch;
