@@ -13,6 +13,8 @@
 mod support;
 
 mod cluster;
+mod concurrency;
+mod gateway;
 mod kv;
 mod lease;
 mod maintenance;
@@ -21,6 +23,7 @@ mod process;
 mod recipes;
 mod refusals;
 mod txn;
+mod upkeep;
 mod v2;
 mod watch;
 mod wire;

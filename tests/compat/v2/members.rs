@@ -84,11 +84,11 @@ fn health_tells_of_a_dead_member(engine: Engine) {
     let victim = cluster.follower();
     cluster.nodes[victim].kill();
     let sick = ctl.run(&["cluster-health"]);
-    let complaint = format!("failed to check the health of member ");
+    let complaint = "failed to check the health of member ";
     let unreachable =
         format!("is unreachable: [{}] are all unreachable\n", cluster.nodes[victim].client_url());
     let all = format!("{}{}", sick.out, sick.err);
-    assert!(all.contains(&complaint) && all.contains(&unreachable), "{all}");
+    assert!(all.contains(complaint) && all.contains(&unreachable), "{all}");
     assert!(all.contains("cluster is degraded\n") && sick.code != 0, "{all}");
 }
 
