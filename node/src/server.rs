@@ -80,7 +80,11 @@ impl Server {
         let clients = bind(&config.listen.client).await?;
         let (peers, peer_listeners) = peer_runtime(&config)?;
         let metrics = Metrics::default();
-        let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
+        let store = StoreOptions {
+            writes: metrics.backend_commit.clone(),
+            compactions: metrics.compaction.clone(),
+            ..Default::default()
+        };
         let booted = bootstrap::boot(&config, &directories, new_directory_id(), store).await?;
         let (inbox, inputs) = mailbox();
         let (expel, expelled) = mpsc::unbounded_channel();
@@ -352,6 +356,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         applier: queues.applier.clone(),
         transport,
         fsync: member.metrics.wal_fsync.clone(),
+        written: member.metrics.wal_bytes.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
         snapshot_asked: false,
         snapshots: member.directories.snapshots.clone(),

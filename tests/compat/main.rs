@@ -16,6 +16,7 @@ mod cluster;
 mod kv;
 mod lease;
 mod maintenance;
+mod metrics;
 mod members;
 mod process;
 mod recipes;

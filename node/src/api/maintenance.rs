@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto::command::command::Kind;
@@ -119,7 +120,9 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let begin = Instant::now();
         let hashed = self.hash_here(0).await?;
+        self.member.metrics.hash.observe(begin.elapsed());
         let header = Some(self.header_at(hashed.current_revision));
         Ok(Response::new(HashResponse { header, hash: hashed.hash }))
     }
@@ -191,8 +194,10 @@ async fn stream_snapshot(
     member: Arc<crate::member::Member>,
     chunks: &Chunks,
 ) -> Result<(), Status> {
+    let begin = Instant::now();
     let failed = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-    let made = tokio::task::spawn_blocking(move || snapshots::begin(&member).write_apart()).await;
+    let making = member.clone();
+    let made = tokio::task::spawn_blocking(move || snapshots::begin(&making).write_apart()).await;
     let file = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let size = file.size();
     let total = size.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
@@ -229,5 +234,6 @@ async fn stream_snapshot(
         version: STORAGE_VERSION.to_owned(),
     };
     let _ = chunks.send(Ok(sum)).await;
+    member.metrics.backup.observe(begin.elapsed());
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use raft::eraftpb::SnapshotMetadata;
@@ -28,6 +29,7 @@ pub struct LogThread {
     pub applier: Sender<ApplyJob>,
     pub transport: Arc<Transport>,
     pub fsync: Arc<Histogram>,
+    pub written: Arc<AtomicU64>,
     /// Bytes of log after which a snapshot is made, so that the log can be cut. Grows with
     /// the snapshot, so that making snapshots costs no more than writing the log.
     pub snapshot_bytes: u64,
@@ -84,6 +86,7 @@ impl LogThread {
                 LogJob::Stop => running = false,
             }
         }
+        self.written.fetch_add(self.wal.pending_bytes() as u64, Ordering::Relaxed);
         let begin = Instant::now();
         self.wal.sync()?;
         self.fsync.observe(begin.elapsed());
