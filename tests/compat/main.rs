@@ -13,6 +13,8 @@
 mod support;
 
 mod cluster;
+mod concurrency;
+mod gateway;
 mod kv;
 mod lease;
 mod maintenance;

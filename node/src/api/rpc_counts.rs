@@ -55,7 +55,7 @@ pub fn client_version(headers: &HeaderMap) -> Result<&str, Status> {
     std::str::from_utf8(value.as_bytes()).map_err(|_| status::invalid_client_version())
 }
 
-const METHODS: [(&str, &[&str]); 6] = [
+const METHODS: [(&str, &[&str]); 8] = [
     ("etcdserverpb.KV", &["Range", "Put", "DeleteRange", "Txn", "Compact"]),
     ("etcdserverpb.Watch", &["Watch"]),
     (
@@ -70,6 +70,8 @@ const METHODS: [(&str, &[&str]); 6] = [
         "etcdserverpb.Maintenance",
         &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
     ),
+    ("v3lockpb.Lock", &["Lock", "Unlock"]),
+    ("v3electionpb.Election", &["Campaign", "Proclaim", "Leader", "Observe", "Resign"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];
 
@@ -95,7 +97,7 @@ impl Method {
         match self.name {
             "Watch" if self.service == "etcdserverpb.Watch" => "bidi_stream",
             "LeaseKeepAlive" => "bidi_stream",
-            "Snapshot" | "Watch" => "server_stream",
+            "Snapshot" | "Watch" | "Observe" => "server_stream",
             _ => "unary",
         }
     }
