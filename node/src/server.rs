@@ -40,6 +40,7 @@ use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
+use crate::storage::filesystem;
 use crate::storage::store::StoreOptions;
 use crate::tasks;
 use crate::upkeep;
@@ -71,6 +72,11 @@ impl Server {
     /// Starts a member. Call on the runtime that is to serve clients.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let directory = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
+        for place in [directory.root(), &directory.wal()] {
+            if let Some(why) = filesystem::doubt(place) {
+                tracing::warn!(directory = %place.display(), why, "the data is not safe here");
+            }
+        }
         let directories = Directories {
             wal: directory.wal(),
             snapshots: directory.snap(),

@@ -198,6 +198,7 @@ impl Drive {
             Effect::BuildSnapshot => {
                 let _ = self.applier.send(ApplyJob::Snapshot);
             }
+            Effect::Lost(lost) => self.transport.lost(lost),
             Effect::Answer { id, index } => {
                 let _ = self.answers.send((id, index));
             }
