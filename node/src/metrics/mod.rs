@@ -52,10 +52,16 @@ impl CompactionCounts {
     }
 }
 
+/// What the write-ahead log does.
+#[derive(Debug, Default)]
+pub struct WalCounts {
+    pub fsync: Histogram,
+    pub bytes: AtomicU64,
+}
+
 /// What is counted where it happens.
 pub struct Metrics {
-    pub wal_fsync: Arc<Histogram>,
-    pub wal_bytes: Arc<AtomicU64>,
+    pub wal: Arc<WalCounts>,
     pub backend_commit: Arc<Histogram>,
     pub compaction: Arc<CompactionCounts>,
     pub index_compaction: Histogram,
@@ -102,8 +108,7 @@ impl Default for Metrics {
         };
         let zero = || AtomicU64::new(0);
         Self {
-            wal_fsync: Arc::default(),
-            wal_bytes: Arc::default(),
+            wal: Arc::default(),
             backend_commit: Arc::default(),
             compaction: Arc::default(),
             index_compaction: Histogram::doubling(0.5, 14),
@@ -223,7 +228,7 @@ const COUNTERS: [(&str, &str, Counter); 18] = [
 /// Name, help, value of what may go down.
 const GAUGES: [(&str, &str, Counter); 5] = [
     ("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", |metrics| {
-        &metrics.wal_bytes
+        &metrics.wal.bytes
     }),
     (
         "etcd_disk_defrag_inflight",
@@ -253,7 +258,7 @@ const HISTOGRAMS: [(&str, &str, Times); 12] = [
     (
         "etcd_disk_wal_fsync_duration_seconds",
         "The latency distributions of fsync called by WAL.",
-        |metrics| &metrics.wal_fsync,
+        |metrics| &metrics.wal.fsync,
     ),
     (
         "etcd_disk_backend_commit_duration_seconds",
