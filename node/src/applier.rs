@@ -25,6 +25,7 @@ use crate::kv::Change;
 use crate::machine::{self, ApplyError, LeaseEvent, Position, Reply, side::SideChange};
 use crate::mailbox::{Receiver, Sender};
 use crate::member::Member;
+use crate::metrics::op_name;
 use crate::snapshots;
 use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
 use crate::v2;
@@ -124,7 +125,7 @@ impl Applier {
         }
         let (origin, id) = entry_origin(&entry);
         let applied = match Command::decode(std::mem::take(&mut entry.data)) {
-            Ok(command) => machine::apply(state, &self.member.store, command),
+            Ok(command) => self.timed(state, command),
             Err(_) => return self.reply(round, origin, id, Err(ApplyError::Unknown), state),
         };
         round.changes.extend(applied.changes);
@@ -136,6 +137,14 @@ impl Applier {
             round.compaction = Some(Compaction { revision, keep });
         }
         self.reply(round, origin, id, applied.reply, state);
+    }
+
+    fn timed(&self, state: &mut machine::State, command: Command) -> machine::Applied {
+        let op = command.kind.as_ref().map_or("Unknown", op_name);
+        let begin = Instant::now();
+        let applied = machine::apply(state, &self.member.store, command);
+        self.member.metrics.applied(op, &applied, begin.elapsed());
+        applied
     }
 
     fn reply(
@@ -237,6 +246,9 @@ impl Applier {
 
     fn install(&self, meta: &SnapshotMetadata) {
         tracing::info!(index = meta.index, term = meta.term, "installing a snapshot");
+        let metrics = &self.member.metrics;
+        let begin = Instant::now();
+        metrics.snapshots_installing.store(1, Ordering::Relaxed);
         let state = match snapshots::load(&self.member, meta.index, meta.term) {
             Ok(state) => state,
             Err(error) => fatal(&format!("a received snapshot cannot be installed: {error}")),
@@ -245,6 +257,8 @@ impl Applier {
         let (revision, compacted) = (state.kv.revision(), state.kv.compacted());
         *self.member.state.write() = state;
         self.member.restored(revision, compacted);
+        metrics.snapshots_installing.store(0, Ordering::Relaxed);
+        metrics.snapshot_install.observe(begin.elapsed());
         self.applied.send_replace(position.index);
         let _ = self.inbox.send(Input::Applied(position.index));
         // The file and its marker let the log behind it go.
@@ -258,9 +272,12 @@ impl Applier {
         }
         let job = snapshots::begin(&self.member);
         let (inbox, log, building) = (self.inbox.clone(), self.log.clone(), self.building.clone());
+        let member = self.member.clone();
         let spawned = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            let begin = Instant::now();
             match job.write() {
                 Ok((meta, size)) => {
+                    member.metrics.snapshot_save.observe(begin.elapsed());
                     let release = meta.index;
                     let _ = log.send(LogJob::Snapshot { meta: meta.clone(), release, size });
                     let _ = inbox.send(Input::SnapshotBuilt(meta));

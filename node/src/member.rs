@@ -79,6 +79,7 @@ impl Member {
             match *event {
                 LeaseEvent::Granted(id, ttl) => {
                     Metrics::count(&self.metrics.leases_granted);
+                    self.metrics.lease_ttl.observe_value(ttl as f64);
                     lessor.granted(id, ttl, now);
                 }
                 LeaseEvent::Revoked(id) => {
@@ -137,7 +138,11 @@ impl Member {
         if stop {
             self.serving.send_replace(false);
         }
+        let begin = Instant::now();
+        self.metrics.defrag_running.store(1, Ordering::Relaxed);
         let done = self.store.defragment();
+        self.metrics.defrag_running.store(0, Ordering::Relaxed);
+        self.metrics.defrag.observe(begin.elapsed());
         if stop {
             self.serving.send_replace(true);
         }

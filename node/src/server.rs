@@ -40,6 +40,7 @@ use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::storage::data_dir::{DataDir, new_directory_id};
+use crate::storage::filesystem;
 use crate::storage::store::StoreOptions;
 use crate::tasks;
 use crate::upkeep;
@@ -71,6 +72,11 @@ impl Server {
     /// Starts a member. Call on the runtime that is to serve clients.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let directory = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
+        for place in [directory.root(), &directory.wal()] {
+            if let Some(why) = filesystem::doubt(place) {
+                tracing::warn!(directory = %place.display(), why, "the data is not safe here");
+            }
+        }
         let directories = Directories {
             wal: directory.wal(),
             snapshots: directory.snap(),
@@ -80,7 +86,11 @@ impl Server {
         let ports = Ports::open(&config)?;
         let peers = PeerRuntime::start()?;
         let metrics = Metrics::default();
-        let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
+        let store = StoreOptions {
+            writes: metrics.backend_commit.clone(),
+            compactions: metrics.compaction.clone(),
+            ..Default::default()
+        };
         let booted = {
             let id = new_directory_id();
             bootstrap::boot(&config, &directories, id, store, &ports.dialer).await?
@@ -319,7 +329,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         inbox: open.inbox.clone(),
         applier: queues.applier.clone(),
         transport,
-        fsync: member.metrics.wal_fsync.clone(),
+        counts: member.metrics.wal.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
         snapshot_asked: false,
         snapshots: member.directories.snapshots.clone(),

@@ -17,6 +17,7 @@ use super::Service;
 use super::status::{no_leader, to_status};
 use crate::cluster::members::member_id;
 use crate::cluster::{ClusterError, rules};
+use crate::metrics::Metrics;
 
 /// A learner this far behind its leader, in percent of the log, is not ready to vote.
 const READY_PERCENT: u64 = 90;
@@ -70,7 +71,9 @@ impl Service {
         if matched(id) * 100 < matched(self.member.id()) * READY_PERCENT {
             return Err(to_status(ClusterError::LearnerNotReady));
         }
-        self.change_members(change).await
+        self.change_members(change).await?;
+        Metrics::count(&self.member.metrics.promoted);
+        Ok(())
     }
 
     async fn promote(&self, id: u64) -> Result<(), Status> {

@@ -1,5 +1,7 @@
 //! The KV service.
 
+use std::time::Instant;
+
 use proto::command::command::Kind;
 use proto::etcdserverpb::kv_server::Kv;
 use proto::etcdserverpb::{
@@ -50,6 +52,7 @@ impl Service {
                 Ok((response.unwrap_or_default(), state.kv.revision()))
             })
             .await?;
+        self.member.metrics.read_txn(&response);
         response.header = Some(self.header_at(revision));
         Ok(response)
     }
@@ -71,14 +74,19 @@ impl Kv for Service {
         if !request.serializable {
             self.linearize().await?;
         }
-        let (mut response, revision) = self
+        let began = Instant::now();
+        let read = self
             .read_state(request.revision > 0, move |service| {
                 let state = service.member.state.read();
                 let response =
                     state.kv.range(&request, &service.member.store).map_err(to_status)?;
                 Ok((response, state.kv.revision()))
             })
-            .await?;
+            .await;
+        let metrics = &self.member.metrics;
+        let times = if read.is_ok() { &metrics.range_done } else { &metrics.range_refused };
+        times.observe(began.elapsed());
+        let (mut response, revision) = read?;
         response.header = Some(self.header_at(revision));
         Ok(Response::new(response))
     }
@@ -87,7 +95,6 @@ impl Kv for Service {
         let request = request.into_inner();
         self.refuse_learner()?;
         check::put(&request).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.puts);
         self.make_room(check::quota_cost_put(&request)).await?;
         match self.propose(Kind::Put(request)).await? {
             (Reply::Put(mut response), revision) => {
@@ -105,7 +112,6 @@ impl Kv for Service {
         let request = request.into_inner();
         self.refuse_learner()?;
         check::delete_range(&request).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.deletes);
         match self.propose(Kind::DeleteRange(request)).await? {
             (Reply::DeleteRange(mut response), revision) => {
                 response.header = Some(self.header_at(revision));
@@ -119,7 +125,6 @@ impl Kv for Service {
         let request = request.into_inner();
         self.refuse_learner()?;
         check::txn(&request, self.member.config.limits.max_txn_ops).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.txns);
         if check::is_read_only(&request) {
             self.corrupt()?;
             return Ok(Response::new(self.read_txn(request).await?));

@@ -1,6 +1,7 @@
 //! The Maintenance service.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
@@ -105,7 +106,9 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let begin = Instant::now();
         let hashed = self.hash_here(0).await?;
+        self.member.metrics.hash.observe(begin.elapsed());
         let header = Some(self.header_at(hashed.current_revision));
         Ok(Response::new(HashResponse { header, hash: hashed.hash }))
     }

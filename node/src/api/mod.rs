@@ -24,6 +24,8 @@ pub mod kv;
 pub mod lease;
 pub mod listen;
 pub mod maintenance;
+mod message_count;
+mod metrics_page;
 pub mod peer;
 pub mod route;
 pub mod rpc_counts;
@@ -114,7 +116,10 @@ impl Service {
 
     /// Waits until a read here is linearizable.
     pub async fn linearize(&self) -> Result<(), Status> {
-        self.handle.linearize().await.map_err(to_status)
+        self.handle.linearize().await.map_err(|error| {
+            Metrics::count(&self.member.metrics.reads_failed);
+            to_status(error)
+        })
     }
 
     /// A learner serves only what cannot mislead.

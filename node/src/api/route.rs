@@ -23,7 +23,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
-use super::rpc_counts::Call;
+use super::message_count::CountedRequest;
+use super::rpc_counts::{Call, client_version};
 use super::{Service, status};
 
 /// What etcd accepts beyond `--max-request-bytes`.
@@ -80,12 +81,21 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let call = Call::begin(&self.service.member, request.uri().path());
-        let response = self.route(request).await;
-        match call {
-            Some(call) => call.answer(response),
-            None => response,
-        }
+        let version = match client_version(request.headers()) {
+            Ok(version) => version,
+            Err(status) => return status.into_http(),
+        };
+        let Some(call) = Call::begin(&self.service.member, request.uri().path(), version) else {
+            return self.route(request).await;
+        };
+        let response = match call.counts_requests() {
+            Some(count) => {
+                let counted = |body| CountedRequest::new(Box::pin(body), count);
+                self.route(request.map(counted)).await
+            }
+            None => self.route(request).await,
+        };
+        call.answer(response)
     }
 
     /// Calls the service that the request's path names.

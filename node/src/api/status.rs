@@ -110,6 +110,11 @@ pub fn request_too_large() -> Status {
     Status::invalid_argument("etcdserver: request is too large")
 }
 
+/// The client's version is no text.
+pub fn invalid_client_version() -> Status {
+    Status::invalid_argument("etcdserver: invalid client api version")
+}
+
 /// The quota is used up.
 pub fn no_space() -> Status {
     to_status(ApplyError::NoSpace)

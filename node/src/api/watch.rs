@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, status};
 use crate::consensus::drive::Leadership;
+use crate::metrics::Metrics;
 use crate::watch::WatchSpec;
 use crate::watch::service::WatchStream;
 
@@ -125,6 +126,7 @@ async fn send(service: Service, stream: std::sync::Arc<WatchStream>, replies: Re
             }
             let header = service.header_at(0);
             for delivery in taken {
+                Metrics::add(&service.member.metrics.events, delivery.events() as u64);
                 for response in delivery.into_proto(header, max) {
                     if replies.send(Ok(response)).await.is_err() {
                         return;

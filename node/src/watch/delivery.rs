@@ -65,6 +65,14 @@ impl Delivery {
             }
     }
 
+    /// How many events are in it.
+    pub fn events(&self) -> usize {
+        match &self.content {
+            Content::Events(events) => events.events.len(),
+            _ => 0,
+        }
+    }
+
     /// The responses to send, in order: one, or several for a watcher that allows fragments
     /// and whose events do not fit into `max_response_bytes`. The header's revision is set
     /// here, its other fields come from the caller.

@@ -57,6 +57,8 @@ pub struct Counts {
     pub watchers: usize,
     /// Watchers that need history: late starters and those of slow clients.
     pub lagging: usize,
+    /// Events in outboxes.
+    pub pending_events: usize,
 }
 
 /// All watchers of one member.
@@ -251,6 +253,7 @@ impl Hub {
             streams: self.streams.len(),
             watchers: self.watchers.len(),
             lagging: self.streams.values().map(|stream| stream.unsynced).sum(),
+            pending_events: self.streams.values().map(Stream::pending_events).sum(),
         }
     }
 
