@@ -8,11 +8,15 @@ pub mod etcdutl;
 mod print;
 mod save;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
 use node::backup::{self, file::Hash};
+use playground::PlaygroundError;
+use playground::dirs::ClusterDirs;
+use playground::spec::FleetSpec;
 
 use crate::flags::{self, NodeOptions, Request};
 use crate::output;
@@ -74,6 +78,30 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
         restored.cluster_id,
     ))?;
     Ok(())
+}
+
+/// Restores every node of a cluster of the playground from a file.
+pub fn seed(file: &Path) -> impl Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError> {
+    move |spec, dirs| {
+        let members = spec.nodes.iter().map(|node| (node.name.clone(), vec![node.peer_url()]));
+        let members: Vec<_> = members.collect();
+        for node in &spec.nodes {
+            let restored = backup::restore(&backup::RestoreOptions {
+                file: file.to_owned(),
+                hash: Hash::Check,
+                data_dir: dirs.data(&node.name),
+                wal_dir: None,
+                name: node.name.clone(),
+                cluster: members.clone(),
+                token: spec.token.clone(),
+                bump_revision: 0,
+            });
+            restored.map_err(|error| {
+                PlaygroundError::Refused(format!("{}: {error}", file.display()))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The member that is to be, with the checks that a node makes of the same flags.
