@@ -207,6 +207,15 @@ pub struct Connect {
     /// Client URLs of the members
     #[arg(long, value_name = "URL,URL…", value_delimiter = ',', required = true)]
     pub endpoints: Vec<String>,
+    /// Authority of the members' certificates, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<std::path::PathBuf>,
+    /// Certificate to show to the members
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<std::path::PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub snapshot: Snapshot,
 }

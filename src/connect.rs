@@ -1,5 +1,6 @@
 //! `connect`: the terminal UI on a cluster that runs anywhere.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use playground::PlaygroundError;
@@ -10,7 +11,19 @@ pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
     let frame = screen::Frame::parse(arguments.snapshot.snapshot.as_deref())?;
     let endpoints: Vec<String> =
         arguments.endpoints.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
-    screen::open_remote(endpoints, frame).await
+    let trust = tui::Trust {
+        authority: arguments.cacert.as_deref().map(read).transpose()?,
+        pair: match (&arguments.cert, &arguments.key) {
+            (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+            _ => None,
+        },
+    };
+    screen::open_remote(endpoints, trust, frame).await
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PlaygroundError> {
+    let wrong = |error| PlaygroundError::Usage(format!("cannot read {}: {error}", path.display()));
+    std::fs::read(path).map_err(wrong)
 }
 
 /// An endpoint as etcdctl takes it: a URL, or host and port.
@@ -23,9 +36,8 @@ fn endpoint(text: &str) -> Result<String, PlaygroundError> {
         )))
     };
     match scheme {
-        "http" => {}
-        "https" => return wrong("TLS is not supported yet"),
-        _ => return wrong("only http is supported"),
+        "http" | "https" => {}
+        _ => return wrong("only http and https are supported"),
     }
     let authority = rest.trim_end_matches('/');
     let Some((host, port)) = authority.rsplit_once(':') else {
@@ -35,7 +47,7 @@ fn endpoint(text: &str) -> Result<String, PlaygroundError> {
         return wrong("the host is missing");
     }
     match port.parse::<u16>() {
-        Ok(port) if port != 0 => Ok(format!("http://{host}:{port}")),
+        Ok(port) if port != 0 => Ok(format!("{scheme}://{host}:{port}")),
         _ => wrong("the port is not a number from 1 to 65535"),
     }
 }
@@ -47,9 +59,9 @@ mod tests {
     #[test]
     fn endpoints_are_taken_as_etcdctl_takes_them() {
         assert_eq!(endpoint("127.0.0.1:2379").unwrap(), "http://127.0.0.1:2379");
+        assert_eq!(endpoint("https://a:1").unwrap(), "https://a:1");
         assert_eq!(endpoint(" http://[::1]:2379/ ").unwrap(), "http://[::1]:2379");
-        for wrong in ["", "x", "http://", "http://:1", "a:0", "a:99999", "ftp://a:1", "https://a:1"]
-        {
+        for wrong in ["", "x", "http://", "http://:1", "a:0", "a:99999", "ftp://a:1"] {
             let error = endpoint(wrong).unwrap_err();
             assert!(error.is_usage() && error.to_string().contains("looks like"), "{wrong}");
         }

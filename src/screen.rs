@@ -89,12 +89,17 @@ pub async fn snapshot(client: Client, frame: Frame) -> anyhow::Result<ExitCode> 
 }
 
 /// Opens the terminal UI, or prints one frame of it, on a cluster that runs anywhere.
-pub async fn open_remote(endpoints: Vec<String>, frame: Option<Frame>) -> anyhow::Result<ExitCode> {
+pub async fn open_remote(
+    endpoints: Vec<String>,
+    trust: tui::Trust,
+    frame: Option<Frame>,
+) -> anyhow::Result<ExitCode> {
     let session = tui::Session {
         title: endpoints.join(","),
         endpoints,
         fleet: None,
         read_only: true,
+        trust,
         no_color: no_color(),
         ..tui::Session::default()
     };

@@ -224,6 +224,32 @@ fn our_snapshot_save_is_a_client() {
 }
 
 #[test]
+fn the_terminal_ui_is_a_client() {
+    let world = World::new();
+    let member = world.start(Engine::Ours, &["--client-cert-auth".to_owned()]);
+    let pair = world.authority.issue(world.pki.directory.path(), "ui", &Leaf::client("ui"));
+    let show = |words: &[String]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_etcd-tui"))
+            .args(["connect", "--endpoints", &member.client_url("https")])
+            .args(["--snapshot", "120x36", "cluster"])
+            .arg(format!("--cacert={}", world.authority.file.display()))
+            .args(words)
+            .output()
+            .unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
+    let own = [format!("--cert={}", pair.cert.display()), format!("--key={}", pair.key.display())];
+    let frame = show(&own);
+    assert!(frame.contains("n1") && frame.contains("leader"), "{frame}");
+    let frame = show(&[]);
+    assert!(!frame.contains("n1"), "{frame}");
+}
+
+#[test]
 fn a_certificate_made_by_the_member_is_kept() {
     if !are_there([Ctl::V35.program()]) {
         return;

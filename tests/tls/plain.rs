@@ -66,6 +66,38 @@ fn metrics_and_health_have_a_port_of_their_own() {
 }
 
 #[test]
+fn probes_get_etcds_words() {
+    let pki = Pki::new();
+    let member = Member::new(Engine::Ours, "n1", pki.directory.path());
+    let url = member.client_url("http");
+    let member = member.alone(&url).start();
+    let ask = |path: &str| get(member.client.number, path, None, "Host: localhost\r\n").unwrap();
+    // A cross-origin header stands before the body.
+    let body = |path: &str| {
+        let (status, body) = ask(path);
+        (status, body.rsplit_once("*").unwrap_or_default().1.to_owned())
+    };
+    let healthy = r#"{"health":"true","reason":""}"#.to_owned();
+    assert_eq!(body("/health"), (200, healthy.clone()));
+    assert_eq!(body("/health?serializable=true&exclude=NOSPACE"), (200, healthy));
+    for path in ["/livez", "/readyz", "/livez/serializable_read", "/readyz/linearizable_read"] {
+        assert_eq!(body(path), (200, "ok\n".to_owned()), "{path}");
+    }
+    let all = "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n\
+               [+]non_learner ok\nok\n";
+    assert_eq!(body("/readyz?verbose").1, all);
+    let fewer = "[+]data_corruption ok\n[+]linearizable_read ok\n[+]non_learner ok\nok\n";
+    assert_eq!(body("/readyz?verbose=&exclude=serializable_read").1, fewer);
+    for path in ["/livez/linearizable_read", "/readyz/", "/nowhere", "/config/local/log"] {
+        assert_eq!(body(path), (404, "404 page not found\n".to_owned()), "{path}");
+    }
+    let (status, variables) = body("/debug/vars");
+    assert_eq!(status, 200);
+    let variables: serde_json::Value = serde_json::from_str(&variables).unwrap();
+    assert!(variables["cmdline"][1] == "node" && variables["file_descriptor_limit"].is_u64());
+}
+
+#[test]
 fn http_may_have_a_port_of_its_own() {
     if !are_there([Ctl::V35.program()]) {
         return;

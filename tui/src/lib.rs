@@ -37,6 +37,7 @@ mod scene;
 mod terminal;
 mod text;
 mod theme;
+mod trust;
 mod update;
 mod value;
 mod view;
@@ -46,6 +47,7 @@ pub use effect::Outcome;
 pub use fleet::{
     FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
 };
+pub use trust::Trust;
 
 use model::{About, Model, Screen};
 use runtime::Shell;
@@ -65,6 +67,8 @@ pub struct Session {
     pub read_only: bool,
     /// Use no colour (`NO_COLOR`).
     pub no_color: bool,
+    /// For client URLs with TLS.
+    pub trust: Trust,
     /// `ansi` (the default), `dark`, `light` or `mono`.
     pub theme: Option<String>,
 }
@@ -106,7 +110,7 @@ impl Session {
             utc_offset_s: clock::utc_offset_s(),
             logs_pushed: self.fleet.as_ref().is_some_and(|link| link.logs == LogSource::Pushed),
         };
-        Ok(Shell::new(Model::new(about, size), self.fleet))
+        Ok(Shell::new(Model::new(about, size), self.fleet, self.trust))
     }
 }
 

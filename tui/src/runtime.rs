@@ -14,7 +14,7 @@ use crate::model::{Model, Screen};
 use crate::msg::Msg;
 use crate::terminal::Terminal;
 use crate::theme::Theme;
-use crate::{TuiError, input, update, view};
+use crate::{Trust, TuiError, input, update, view};
 use futures::StreamExt;
 use ratatui::backend::TestBackend;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,13 +42,13 @@ pub struct Shell {
 }
 
 impl Shell {
-    pub fn new(model: Model, fleet: Option<FleetLink>) -> Self {
+    pub fn new(model: Model, fleet: Option<FleetLink>, trust: Trust) -> Self {
         let (sender, messages) = mpsc::channel(MESSAGES);
         let (commands, updates) = match fleet {
             Some(link) => (Some(link.commands), Some(link.updates)),
             None => (None, None),
         };
-        let client = Client::start(sender);
+        let client = Client::start(sender, trust);
         Self { model, client, messages, commands, updates, started: Instant::now() }
     }
 

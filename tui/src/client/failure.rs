@@ -20,6 +20,16 @@ pub fn from_status(status: &Status) -> Failure {
         ("request timed out", FailureKind::Timeout, "the cluster did not answer in time"),
         ("failed to lookup address", FailureKind::Address, "no such host"),
         ("dns error", FailureKind::Address, "no such host"),
+        (
+            "invalid peer certificate",
+            FailureKind::Address,
+            "its certificate is not one to trust: is --cacert the right authority?",
+        ),
+        (
+            "received fatal alert",
+            FailureKind::Address,
+            "it refuses this TLS client: does it want --cert and --key?",
+        ),
         ("No route to host", FailureKind::Refused, "no route to host"),
         ("Network is unreachable", FailureKind::Refused, "the network is unreachable"),
     ];
@@ -38,7 +48,7 @@ pub fn from_status(status: &Status) -> Failure {
         ),
         _ if foreign.iter().any(|pattern| has(pattern)) => Failure::new(
             FailureKind::NotEtcd,
-            "something answers there, but not over gRPC: is it TLS, or a peer URL?",
+            "something answers there, but not over gRPC: is it https, or a peer URL?",
         ),
         Code::Unauthenticated | Code::PermissionDenied => Failure::new(
             FailureKind::Server,

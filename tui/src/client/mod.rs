@@ -11,6 +11,7 @@ mod tail;
 mod watch;
 mod writes;
 
+use crate::Trust;
 use crate::effect::Effect;
 use crate::msg::{Failure, Msg, Reply, RequestId};
 use pool::Pool;
@@ -35,8 +36,8 @@ pub struct Client {
 
 impl Client {
     /// Starts polling; reports go to `messages`.
-    pub fn start(messages: mpsc::Sender<Msg>) -> Self {
-        let pool = Arc::new(Pool::default());
+    pub fn start(messages: mpsc::Sender<Msg>, trust: Trust) -> Self {
+        let pool = Arc::new(Pool::new(trust));
         let poll_now = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(poll::run(pool.clone(), messages.clone(), poll_now.clone()));

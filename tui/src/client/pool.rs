@@ -3,11 +3,12 @@
 //! Connections are made on first use and again after a loss; a dead endpoint costs a refused
 //! connect, never a wait. Endpoints are ranked by what polling found last.
 
+use crate::Trust;
 use crate::msg::{Failure, FailureKind};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// A page of large values may be long; our own limits are the pages' sizes.
 pub const MESSAGE_BYTES_MOST: usize = 256 * 1024 * 1024;
@@ -34,10 +35,15 @@ struct Known {
 
 #[derive(Default)]
 pub struct Pool {
+    trust: Trust,
     known: Mutex<Known>,
 }
 
 impl Pool {
+    pub fn new(trust: Trust) -> Self {
+        Self { trust, known: Mutex::default() }
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         // Nothing under this lock can leave it half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +56,7 @@ impl Pool {
         known.ranks.retain(|url, _| urls.contains(url));
         for url in urls {
             if !known.channels.contains_key(url) {
-                known.channels.insert(url.clone(), connect(url));
+                known.channels.insert(url.clone(), connect(url, &self.trust));
             }
         }
     }
@@ -101,14 +107,12 @@ impl Pool {
 }
 
 /// A lazy connection, or what is wrong with the address.
-fn connect(url: &str) -> Result<Channel, Failure> {
+fn connect(url: &str, trust: &Trust) -> Result<Channel, Failure> {
     let wrong = |text: &str| Err(Failure::new(FailureKind::Address, text));
-    if url.starts_with("https://") {
-        return wrong("TLS (https://) is not supported yet: use an http:// client URL");
-    }
-    let Some(authority) = url.strip_prefix("http://") else {
+    let (scheme, authority) = url.split_once("://").unwrap_or_default();
+    if !matches!(scheme, "http" | "https") {
         return wrong("not a client URL: write http://HOST:PORT");
-    };
+    }
     if authority.contains('/') {
         return wrong("a client URL has no path: write http://HOST:PORT");
     }
@@ -116,12 +120,36 @@ fn connect(url: &str) -> Result<Channel, Failure> {
     if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
         return wrong("the port is missing or wrong: write http://HOST:PORT (etcd's is 2379)");
     }
-    match Endpoint::from_shared(url.to_owned()) {
-        Ok(endpoint) => {
-            Ok(endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true).connect_lazy())
-        }
-        Err(_) => wrong("not a client URL: write http://HOST:PORT"),
+    let Ok(endpoint) = Endpoint::from_shared(url.to_owned()) else {
+        return wrong("not a client URL: write http://HOST:PORT");
+    };
+    let endpoint = endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true);
+    if scheme == "http" {
+        return Ok(endpoint.connect_lazy());
     }
+    match endpoint.tls_config(tls(trust)) {
+        Ok(endpoint) => Ok(endpoint.connect_lazy()),
+        Err(error) => wrong(&format!("TLS cannot be set up: {}", root_cause(&error))),
+    }
+}
+
+fn tls(trust: &Trust) -> ClientTlsConfig {
+    let config = match &trust.authority {
+        Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match &trust.pair {
+        Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
+        None => config,
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 #[cfg(test)]
@@ -131,17 +159,20 @@ mod tests {
     #[tokio::test]
     async fn wrong_addresses_are_explained() {
         for (url, hint) in [
-            ("https://h:1", "TLS"),
             ("http://h", "port"),
             ("http://h:99999", "port"),
             ("http://h:1/v3", "path"),
             ("ftp://h:1", "http://HOST:PORT"),
         ] {
-            let failure = connect(url).expect_err(url);
+            let failure = connect(url, &Trust::default()).expect_err(url);
             assert!(failure.text.contains(hint), "{url}: {}", failure.text);
         }
-        assert!(connect("http://127.0.0.1:2379").is_ok());
-        assert!(connect("http://[::1]:2379").is_ok());
+        for url in ["http://127.0.0.1:2379", "http://[::1]:2379", "https://h:1"] {
+            assert!(connect(url, &Trust::default()).is_ok(), "{url}");
+        }
+        let broken = (b"no certificate".to_vec(), b"no key".to_vec());
+        let trust = Trust { pair: Some(broken), ..Trust::default() };
+        assert!(connect("https://h:1", &trust).expect_err("a pair").text.contains("TLS"));
     }
 
     #[tokio::test]
