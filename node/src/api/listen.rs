@@ -67,7 +67,9 @@ pub async fn serve(listener: TcpListener, service: Service) {
                 async move { Ok::<_, Infallible>(answer(&mut services, request).await) }
             });
             // How a client's connection ends is the client's business.
-            let _ = builder().serve_connection(TokioIo::new(Mended::new(stream)), handler).await;
+            let _ = builder()
+                .serve_connection_with_upgrades(TokioIo::new(Mended::new(stream)), handler)
+                .await;
         });
     }
 }

@@ -15,6 +15,7 @@ mod paths;
 mod raw;
 mod reply;
 mod schema;
+mod websocket;
 
 use std::time::Duration;
 
@@ -45,6 +46,18 @@ pub fn serves(path: &str) -> bool {
 
 /// Answers a request to a path of the gateway.
 pub async fn answer<B>(services: &Services, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody + Unpin + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    if websocket::is_asked(request.headers()) {
+        return websocket::accept(services, request);
+    }
+    answer_once(services, request).await
+}
+
+/// Answers a request with a response, and nothing more.
+async fn answer_once<B>(services: &Services, request: Request<B>) -> Response<Body>
 where
     B: HttpBody + Unpin + Send + 'static,
     B::Error: std::fmt::Display,
