@@ -21,6 +21,7 @@ against_every_server!(
     lock_and_election,
     a_message_over_the_limit,
     a_time_limit,
+    calls_share_one_limit,
     over_a_websocket,
     it_can_be_switched_off,
 );
@@ -432,6 +433,27 @@ fn a_time_limit(engine: Engine) {
         (answer.status, &answer.json()["message"]),
         (400, &json!("invalid grpc-timeout: soon"))
     );
+}
+
+fn calls_share_one_limit(engine: Engine) {
+    if engine != Engine::Ours {
+        // A flag of later versions.
+        return;
+    }
+    let cluster = Cluster::start(engine, 1, &["--max-concurrent-streams=3"]);
+    let url = cluster.nodes[0].client_url();
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        let mut watch = send(&url, "/v3/watch", r#"{"create_request":{"key":"YQ=="}}"#);
+        assert_eq!(result(&mut watch)["created"], json!(true));
+        watches.push(watch);
+    }
+    let range = r#"{"key":"YQ=="}"#;
+    let limit = [("Grpc-Timeout", "300m")];
+    assert_eq!(http::send(&url, "POST", "/v3/kv/range", &limit, range).status, 504);
+    watches.pop();
+    // It waits until the member has seen that the watch is over.
+    done(&url, "/v3/kv/range", range);
 }
 
 fn over_a_websocket(engine: Engine) {

@@ -5,13 +5,16 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
+mod access;
 mod authority;
+mod checks;
 pub mod client_certificate;
 pub mod cluster;
 mod compare;
 pub mod concurrency;
 mod counted_io;
 mod deadline;
+mod debug;
 mod downgrade;
 mod gateway;
 pub mod hash;
@@ -35,6 +38,7 @@ use prost::Message as _;
 use proto::command::{Command, command::Kind};
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::consensus::handle::{Handle, Outcome};
@@ -52,12 +56,15 @@ pub struct Service {
     pub member: Arc<Member>,
     pub handle: Handle,
     peers: Arc<peer::PeerClients>,
+    /// Permits for calls of the gateway.
+    gateway_calls: Arc<Semaphore>,
 }
 
 impl Service {
     /// Services of a running member.
     pub fn new(member: Arc<Member>, handle: Handle) -> Self {
-        Self { member, handle, peers: Arc::default() }
+        let gateway_calls = Arc::new(gateway::permits(member.config.http.streams_max));
+        Self { member, handle, peers: Arc::default(), gateway_calls }
     }
 
     /// A response header at `revision`.
