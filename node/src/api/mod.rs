@@ -40,6 +40,7 @@ use prost::Message as _;
 use proto::command::{Command, command::Kind};
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::consensus::handle::{Handle, Outcome};
@@ -57,12 +58,15 @@ pub struct Service {
     pub member: Arc<Member>,
     pub handle: Handle,
     peers: Arc<peer::PeerClients>,
+    /// Permits for calls of the gateway.
+    gateway_calls: Arc<Semaphore>,
 }
 
 impl Service {
     /// Services of a running member.
     pub fn new(member: Arc<Member>, handle: Handle) -> Self {
-        Self { member, handle, peers: Arc::default() }
+        let gateway_calls = Arc::new(gateway::permits(member.config.http.streams_max));
+        Self { member, handle, peers: Arc::default(), gateway_calls }
     }
 
     /// A response header at `revision`.
