@@ -99,6 +99,7 @@ fn config(options: NodeOptions) -> Config {
             AutoCompaction::Periodic(period) => config::AutoCompaction::Periodic(period),
             AutoCompaction::Revision(keep) => config::AutoCompaction::Revisions(keep),
         },
+        auth: config::Auth::default(),
         strict_reconfig: options.strict_reconfig_check,
         pre_vote: options.pre_vote,
         unsafe_no_fsync: options.unsafe_no_fsync,

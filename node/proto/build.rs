@@ -2,15 +2,24 @@
 
 use std::path::PathBuf;
 
+use prost::Message as _;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=etcd");
     println!("cargo:rerun-if-changed=peer");
-    let files = ["rpc.proto", "kv.proto", "health.proto", "peer.proto", "command.proto"];
+    let files = [
+        "rpc.proto",
+        "kv.proto",
+        "auth.proto",
+        "auth_service.proto",
+        "health.proto",
+        "peer.proto",
+        "command.proto",
+    ];
     let descriptors = protox::compile(files, ["etcd", "peer"])?;
+    // What the services are, for whoever needs to know at run time.
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
-    tonic_prost_build::configure()
-        .bytes(".")
-        .file_descriptor_set_path(set)
-        .compile_fds(descriptors)?;
+    std::fs::write(set, descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub struct Config {
     pub timing: Timing,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub auth: Auth,
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
     pub pre_vote: bool,
@@ -64,6 +65,29 @@ pub struct Limits {
     pub quota_bytes: Option<u64>,
     pub max_request_bytes: usize,
     pub max_txn_ops: usize,
+}
+
+/// How callers prove who they are.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub token: AuthToken,
+    /// How long a simple token lives after its last use.
+    pub token_ttl: Duration,
+    /// bcrypt's cost, 4 to 31.
+    pub bcrypt_cost: u32,
+}
+
+impl Default for Auth {
+    /// etcd's defaults.
+    fn default() -> Self {
+        Self { token: AuthToken::Simple, token_ttl: Duration::from_secs(300), bcrypt_cost: 10 }
+    }
+}
+
+/// The kind of token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthToken {
+    Simple,
 }
 
 /// When old revisions are compacted without being asked.

@@ -8,6 +8,7 @@
 
 pub mod api;
 mod applier;
+pub mod auth;
 mod bootstrap;
 pub mod cluster;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod consensus;
 mod disaster;
 pub mod kv;
 pub mod lease;
+pub mod login;
 pub mod machine;
 pub mod mailbox;
 mod member;

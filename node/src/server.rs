@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api;
 use crate::applier::Applier;
+use crate::auth::Tokens;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
@@ -34,6 +35,7 @@ use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::lease::Lessor;
+use crate::login::Login;
 use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
@@ -77,6 +79,7 @@ impl Server {
         // Ports first: a busy one is found before anything is written.
         let clients = bind(&config.listen.client).await?;
         let (peers, peer_listeners) = peer_runtime(&config)?;
+        let login = Login::open(&config.auth)?;
         let metrics = Metrics::default();
         let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
         let booted = bootstrap::boot(&config, &directories, new_directory_id(), store).await?;
@@ -101,6 +104,7 @@ impl Server {
             expelled,
             expel,
             metrics,
+            login,
         })?;
         server.serve(clients, peer_listeners);
         server.start_tasks();
@@ -257,6 +261,7 @@ struct Open {
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
     metrics: Metrics,
+    login: Login,
 }
 
 /// The queues between the threads, beside the inbox.
@@ -297,6 +302,8 @@ fn raft_core(
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
     let Booted { identity, wal, store, state, log, members, snapshot_bytes, alone } = booted;
+    let replayed = log.last();
+    let tokens = Tokens::new(config.auth.token_ttl);
     let core = raft_core(&config, identity.member_id, &state, log, alone)?;
     transport.set_members(&members);
     let queues = Queues::new();
@@ -321,6 +328,9 @@ fn wire(open: Open) -> Result<Server, Error> {
         state: RwLock::new(state),
         store,
         lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
+        login: open.login,
+        tokens: Mutex::new(tokens),
+        replayed,
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message as _;
-use proto::command::{ClusterVersion, Command, LeaseRevoke, MemberAttributes, command::Kind};
+use proto::command::{ClusterVersion, LeaseRevoke, MemberAttributes, command::Kind};
 use proto::etcdserverpb::CompactionRequest;
 
 use crate::config::AutoCompaction;
 use crate::consensus::handle::Handle;
+use crate::machine::rights;
 use crate::member::Member;
 use crate::metrics::Metrics;
 
@@ -24,7 +25,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
 const CLUSTER_VERSION: &str = "3.6.0";
 
 fn encode(kind: Kind) -> bytes::Bytes {
-    Command { kind: Some(kind) }.encode_to_vec().into()
+    rights::by_member(kind).encode_to_vec().into()
 }
 
 /// Makes this member's name and client URLs known through the log, then says it is ready.

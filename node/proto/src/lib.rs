@@ -6,9 +6,17 @@
 
 #![allow(clippy::all, clippy::unwrap_used)]
 
+/// All services and messages, as an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Key-value pairs and events.
 pub mod mvccpb {
     tonic::include_proto!("mvccpb");
+}
+
+/// Users, roles and permissions.
+pub mod authpb {
+    tonic::include_proto!("authpb");
 }
 
 /// etcd's v3 client API.

@@ -170,6 +170,7 @@ impl Cluster for Service {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.refuse_learner()?;
+        let caller = self.caller(&request).await?;
         let request = request.into_inner();
         let change = MemberChange {
             kind: member_change::Kind::Update as i32,
@@ -178,7 +179,7 @@ impl Cluster for Service {
             is_learner: false,
         };
         self.judge(&change)?;
-        self.propose(Kind::MemberUpdate(change)).await?;
+        self.propose_for(caller, Kind::MemberUpdate(change)).await?;
         Ok(Response::new(MemberUpdateResponse {
             header: self.cluster_header(),
             members: self.member_list(),

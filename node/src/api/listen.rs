@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
 use proto::etcdserverpb::kv_server::KvServer;
 use proto::etcdserverpb::lease_server::LeaseServer;
@@ -46,6 +47,7 @@ struct Services {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    auth: AuthServer<Service>,
     health: HealthServer<Service>,
     plain: Service,
 }
@@ -67,6 +69,7 @@ impl Services {
             lease: limited!(LeaseServer),
             cluster: limited!(ClusterServer),
             maintenance: limited!(MaintenanceServer),
+            auth: limited!(AuthServer),
             health: limited!(HealthServer),
             plain: service,
         }
@@ -84,7 +87,15 @@ impl Services {
         let path = request.uri().path();
         let call = Call::begin(&self.plain.member, path);
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if let Err(refusal) = self.plain.admit(&request).await {
+            let response = refusal.into_http();
+            return match call {
+                Some(call) => call.answer(response),
+                None => response,
+            };
+        }
         let answered = match service {
+            "etcdserverpb.Auth" => self.auth.call(request).await,
             "etcdserverpb.KV" => self.kv.call(request).await,
             "etcdserverpb.Watch" => self.watch.call(request).await,
             "etcdserverpb.Lease" => self.lease.call(request).await,

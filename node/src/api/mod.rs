@@ -5,9 +5,13 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
+pub mod access;
+pub mod auth;
 mod authority;
+mod client_certificate;
 pub mod cluster;
 mod counted_io;
+pub mod credentials;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -28,8 +32,11 @@ use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
 use tonic::Status;
 
+pub use client_certificate::{ClientCertificate, FromGateway};
+
+use crate::auth::{AuthError, Caller, Walk};
 use crate::consensus::handle::{Handle, Outcome};
-use crate::machine::Reply;
+use crate::machine::{ApplyError, Reply, State, rights};
 use crate::member::Member;
 use crate::metrics::Metrics;
 use status::to_status;
@@ -64,13 +71,33 @@ impl Service {
     }
 
     /// Proposes a client's command; gives the reply and the revision after it.
-    pub async fn propose(&self, kind: Kind) -> Result<(Reply, i64), Status> {
-        let data = Command { kind: Some(kind) }.encode_to_vec();
+    pub async fn propose_for(&self, caller: Caller, kind: Kind) -> Result<(Reply, i64), Status> {
+        let (reply, revision) = self.propose_outcome(caller, kind).await?;
+        Ok((reply.map_err(to_status)?, revision))
+    }
+
+    /// Proposes what this member wants for itself.
+    pub async fn propose_by_member(&self, kind: Kind) -> Result<(Reply, i64), Status> {
+        let (reply, revision) = self.submit(&rights::by_member(kind)).await?;
+        Ok((reply.map_err(to_status)?, revision))
+    }
+
+    /// Like [`Service::propose_for`], with the refusal as the machine gave it.
+    async fn propose_outcome(
+        &self,
+        caller: Caller,
+        kind: Kind,
+    ) -> Result<(Result<Reply, ApplyError>, i64), Status> {
+        self.submit(&rights::on_behalf(caller, kind)).await
+    }
+
+    async fn submit(&self, command: &Command) -> Result<(Result<Reply, ApplyError>, i64), Status> {
+        let data = command.encode_to_vec();
         if data.len() > self.member.config.limits.max_request_bytes {
             return Err(status::request_too_large());
         }
         match self.handle.propose(data.into()).await {
-            Ok(Outcome { reply, revision }) => Ok((reply.map_err(to_status)?, revision)),
+            Ok(Outcome { reply, revision }) => Ok((reply, revision)),
             Err(error) => {
                 Metrics::count(&self.member.metrics.proposals_failed);
                 Err(to_status(error))
@@ -115,10 +142,19 @@ impl Service {
             };
             let service = self.clone();
             // Not awaited: the client is refused either way.
-            tokio::spawn(async move { service.propose(Kind::Alarm(alarm)).await });
+            tokio::spawn(async move { service.propose_by_member(Kind::Alarm(alarm)).await });
         }
         Err(status::no_space())
     }
+}
+
+/// Judges a request by the state as it is here, before it costs a consensus round.
+pub fn judge(
+    state: &State,
+    caller: &Caller,
+    rule: impl FnOnce(Walk<'_>) -> Result<(), AuthError>,
+) -> Result<(), Status> {
+    rule(Walk { auth: &state.auth, leases: &state.leases, caller }).map_err(to_status)
 }
 
 /// Tells `call` to stop: the machine answered a request with another request's reply.

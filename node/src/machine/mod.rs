@@ -10,6 +10,8 @@
 //! What is left to others: durability (the log), order (consensus), and who hears of the
 //! effects (the applier hands them to storage, watchers and the waiting client).
 
+pub mod auth;
+pub mod rights;
 pub mod side;
 
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind};
@@ -19,6 +21,7 @@ use proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 
+use crate::auth::{Auth, AuthError, AuthEvent};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
@@ -31,6 +34,7 @@ pub struct State {
     pub leases: Leases,
     pub members: Members,
     pub alarms: Alarms,
+    pub auth: Auth,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
     /// Where in the log this state is.
@@ -55,6 +59,8 @@ pub enum Reply {
     Compaction(CompactionResponse),
     LeaseGrant(LeaseGrantResponse),
     Alarm(AlarmResponse),
+    /// A token was given out by the entry at this index.
+    Authenticated(u64),
     /// Done, nothing to tell.
     Done,
 }
@@ -68,6 +74,8 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     #[error("etcdserver: corrupt cluster")]
@@ -87,6 +95,7 @@ pub struct Applied {
     /// A compaction up to this revision was ordered.
     pub compacted: Option<i64>,
     pub leases: Vec<LeaseEvent>,
+    pub auth: Vec<AuthEvent>,
 }
 
 /// What the leader's lease clock must hear.
@@ -99,7 +108,14 @@ pub enum LeaseEvent {
 
 impl Applied {
     fn new(reply: Result<Reply, ApplyError>) -> Self {
-        Self { reply, changes: Vec::new(), side: Vec::new(), compacted: None, leases: Vec::new() }
+        Self {
+            reply,
+            changes: Vec::new(),
+            side: Vec::new(),
+            compacted: None,
+            leases: Vec::new(),
+            auth: Vec::new(),
+        }
     }
 
     fn of_kv<R>(result: Result<KvApplied<R>, KvError>, reply: impl FnOnce(R) -> Reply) -> Self {
@@ -118,10 +134,11 @@ impl Applied {
 
 /// Applies one command.
 pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Applied {
+    let by = rights::By::of(&command);
     let Some(kind) = command.kind else {
         return Applied::new(Err(ApplyError::Unknown));
     };
-    if let Err(error) = admit(state, &kind) {
+    if let Err(error) = admit(state, &kind).and_then(|()| rights::check(state, &by, &kind)) {
         return Applied::new(Err(error));
     }
     let State { kv, leases, .. } = state;
@@ -155,6 +172,18 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             applied.side.push(side::cluster_version(&state.cluster_version));
             applied
         }
+        Kind::AuthEnable(_)
+        | Kind::AuthDisable(_)
+        | Kind::Authenticate(_)
+        | Kind::UserAdd(_)
+        | Kind::UserDelete(_)
+        | Kind::UserPassword(_)
+        | Kind::UserGrantRole(_)
+        | Kind::UserRevokeRole(_)
+        | Kind::RoleAdd(_)
+        | Kind::RoleDelete(_)
+        | Kind::RoleGrantPermission(_)
+        | Kind::RoleRevokePermission(_) => auth::apply(state, &kind),
     }
 }
 

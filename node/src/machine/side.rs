@@ -9,6 +9,7 @@ use proto::etcdserverpb::AlarmType;
 use proto::peer;
 
 use super::State;
+use crate::auth;
 use crate::cluster::{Member, Members};
 
 /// Table numbers; on disk, so for ever.
@@ -19,6 +20,7 @@ pub mod table {
     pub const ALARM: u8 = 4;
     pub const LEASE: u8 = 5;
     pub const VERSION: u8 = 6;
+    // 20 to 29 are auth's own, see `auth::rows`.
 }
 
 /// One row changed; `None` removes it.
@@ -79,6 +81,11 @@ pub fn cluster_version(version: &str) -> SideChange {
     row(table::VERSION, "version", version.as_bytes().to_vec())
 }
 
+/// A row of users and roles.
+pub fn auth_row((table, key, value): auth::Row) -> SideChange {
+    SideChange { table, key, value }
+}
+
 /// All rows of a state.
 pub fn dump(state: &State) -> Vec<SideChange> {
     let members = &state.members;
@@ -91,6 +98,7 @@ pub fn dump(state: &State) -> Vec<SideChange> {
     if !state.cluster_version.is_empty() {
         rows.push(cluster_version(&state.cluster_version));
     }
+    rows.extend(auth::dump(&state.auth).into_iter().map(auth_row));
     rows
 }
 
@@ -128,6 +136,7 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
         table::VERSION => {
             state.cluster_version = String::from_utf8(value.to_vec()).map_err(|_| bad())?;
         }
+        20..30 => auth::load(&mut state.auth, table, key, value).map_err(|_| bad())?,
         _ => return Err(bad()),
     }
     Ok(())
