@@ -48,14 +48,14 @@ pub struct Bootstrap {
 }
 
 /// The clocks of consensus.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub heartbeat: Duration,
     pub election: Duration,
 }
 
 /// Sizes that a member holds to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Applied entries kept in memory before the log is compacted.
     pub snapshot_count: u64,
@@ -68,20 +68,13 @@ pub struct Limits {
 }
 
 /// How callers prove who they are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     pub token: AuthToken,
     /// How long a simple token lives after its last use.
     pub token_ttl: Duration,
     /// bcrypt's cost, 4 to 31.
     pub bcrypt_cost: u32,
-}
-
-impl Default for Auth {
-    /// etcd's defaults.
-    fn default() -> Self {
-        Self { token: AuthToken::Simple, token_ttl: Duration::from_secs(300), bcrypt_cost: 10 }
-    }
 }
 
 /// The kind of token.

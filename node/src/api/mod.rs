@@ -20,6 +20,7 @@ pub mod lease;
 pub mod listen;
 pub mod maintenance;
 pub mod peer;
+pub mod route;
 pub mod rpc_counts;
 pub mod status;
 pub mod watch;

@@ -1,1 +1,1 @@
-//! later
+//! Roles and requests drawn at random, judged by the walk and key by key.
