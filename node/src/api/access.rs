@@ -197,7 +197,6 @@ mod tests {
             ("/etcdserverpb.KV/Drop", "unknown method Drop for service etcdserverpb.KV"),
             ("/etcdserverpb.KV/Range/", "unknown method Range/ for service etcdserverpb.KV"),
             ("/etcdserverpb.KVS/Range", "unknown service etcdserverpb.KVS"),
-            ("/", "unknown service "),
         ] {
             assert_eq!(rule(path), None);
             assert_eq!(unknown(path).message(), text);
