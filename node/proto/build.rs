@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "auth_service.proto",
         "health.proto",
         "peer.proto",
+        "v2.proto",
         "command.proto",
     ];
     let descriptors = protox::compile(files, ["etcd", "peer"])?;

@@ -28,6 +28,7 @@ use crate::mailbox::{Receiver, Sender};
 use crate::member::Member;
 use crate::snapshots;
 use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
+use crate::v2;
 
 /// Bytes of entries applied under one lock of the state.
 const ROUND_BYTES: usize = 1 << 20;
@@ -53,6 +54,7 @@ struct Round {
     compaction: Option<Compaction>,
     leases: Vec<LeaseEvent>,
     auth: Vec<AuthEvent>,
+    v2: Vec<v2::Outcome>,
     outcomes: Vec<(u64, Outcome)>,
 }
 
@@ -131,6 +133,7 @@ impl Applier {
         round.side.extend(applied.side);
         round.leases.extend(applied.leases);
         round.auth.extend(applied.auth);
+        round.v2.extend(applied.v2);
         if let Some(revision) = applied.compacted {
             let keep = state.kv.keep_at(revision);
             round.compaction = Some(Compaction { revision, keep });
@@ -222,6 +225,7 @@ impl Applier {
             fatal(&error.to_string());
         }
         self.member.publish(&round.changes, &round.leases, &round.auth);
+        self.member.v2.publish(&round.v2);
         self.applied.send_replace(position.index);
         for (id, outcome) in round.outcomes {
             self.replies.send(id, outcome);

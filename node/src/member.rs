@@ -19,6 +19,7 @@ use crate::login::Login;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
 use crate::storage::store::Store;
+use crate::v2;
 use crate::watch::service::Watchers;
 
 /// Where this member's files are.
@@ -43,6 +44,7 @@ pub struct Member {
     /// The log's end when this member started. A token given out up to there may be long
     /// dead: replaying the log must not bring it back.
     pub replayed: u64,
+    pub v2: v2::Local,
     pub metrics: Metrics,
     pub transport: Arc<Transport>,
     pub started: Instant,
@@ -132,6 +134,7 @@ impl Member {
         self.tokens.lock().forget_all();
         self.judge_watchers();
         self.watchers.restored(revision, compacted);
+        self.v2.hub.restored(&self.state.read().v2);
         self.members_changed();
     }
 
@@ -155,8 +158,11 @@ impl Member {
 
     /// Bytes in use: what a rebuilt store would take.
     pub fn db_size_in_use(&self) -> u64 {
-        let leases = self.state.read().leases.len() as u64 * LEASE_BYTES;
-        let bytes = EMPTY_BYTES + self.store.logical_bytes() + leases;
+        let small = {
+            let state = self.state.read();
+            state.leases.len() as u64 * LEASE_BYTES + state.v2.bytes() as u64
+        };
+        let bytes = EMPTY_BYTES + self.store.logical_bytes() + small;
         bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES
     }
 

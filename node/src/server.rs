@@ -127,6 +127,7 @@ impl Server {
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
         tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
+        tokio::spawn(crate::v2::clock::run(self.member.clone(), self.handle.clone()));
     }
 
     /// Waits until the member must end by itself.
@@ -331,6 +332,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         login: open.login,
         tokens: Mutex::new(tokens),
         replayed,
+        v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),

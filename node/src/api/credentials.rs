@@ -55,6 +55,14 @@ impl Service {
         self.identify(&Credentials::of_request(request)).await
     }
 
+    /// Who sent the request, if he may do everything. For what other parts of this member ask
+    /// of a handler without passing the gate.
+    pub async fn require_admin<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let caller = self.caller(request).await?;
+        self.member.state.read().auth.is_admin(&caller).map_err(to_status)?;
+        Ok(caller)
+    }
+
     /// Whom these make of a caller, now. One who shows nothing is nobody, which is for the
     /// check to refuse; one who shows a token that is not good is refused here.
     pub async fn identify(&self, credentials: &Credentials) -> Result<Caller, Status> {

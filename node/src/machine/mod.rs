@@ -25,6 +25,7 @@ use crate::auth::{Auth, AuthError, AuthEvent};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
+use crate::v2;
 use side::SideChange;
 
 /// Everything that is replicated.
@@ -37,6 +38,8 @@ pub struct State {
     pub auth: Auth,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// The v2 keys, a store of their own.
+    pub v2: v2::Store,
     /// Where in the log this state is.
     pub applied: Position,
 }
@@ -61,6 +64,7 @@ pub enum Reply {
     Alarm(AlarmResponse),
     /// A token was given out by the entry at this index.
     Authenticated(u64),
+    V2(std::sync::Arc<v2::Event>),
     /// Done, nothing to tell.
     Done,
 }
@@ -76,6 +80,8 @@ pub enum ApplyError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    V2(#[from] v2::Error),
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     #[error("etcdserver: corrupt cluster")]
@@ -96,6 +102,8 @@ pub struct Applied {
     pub compacted: Option<i64>,
     pub leases: Vec<LeaseEvent>,
     pub auth: Vec<AuthEvent>,
+    /// What a v2 command did.
+    pub v2: Option<v2::Outcome>,
 }
 
 /// What the leader's lease clock must hear.
@@ -115,6 +123,7 @@ impl Applied {
             compacted: None,
             leases: Vec::new(),
             auth: Vec::new(),
+            v2: None,
         }
     }
 
@@ -184,6 +193,14 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
         | Kind::RoleDelete(_)
         | Kind::RoleGrantPermission(_)
         | Kind::RoleRevokePermission(_) => auth::apply(state, &kind),
+        Kind::V2(request) => {
+            let (result, outcome, rows) = state.v2.apply(&request);
+            let reply = result.map(|event| event.map_or(Reply::Done, Reply::V2));
+            let mut applied = Applied::new(reply.map_err(ApplyError::V2));
+            applied.side = rows;
+            applied.v2 = Some(outcome);
+            applied
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use proto::peer;
 use super::State;
 use crate::auth;
 use crate::cluster::{Member, Members};
+use crate::v2;
 
 /// Table numbers; on disk, so for ever.
 pub mod table {
@@ -99,6 +100,7 @@ pub fn dump(state: &State) -> Vec<SideChange> {
         rows.push(cluster_version(&state.cluster_version));
     }
     rows.extend(auth::dump(&state.auth).into_iter().map(auth_row));
+    rows.extend(v2::rows::dump(&state.v2));
     rows
 }
 
@@ -137,6 +139,9 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
             state.cluster_version = String::from_utf8(value.to_vec()).map_err(|_| bad())?;
         }
         20..30 => auth::load(&mut state.auth, table, key, value).map_err(|_| bad())?,
+        table if v2::rows::owns(table) => {
+            v2::rows::load(&mut state.v2, table, key, value).ok_or_else(bad)?;
+        }
         _ => return Err(bad()),
     }
     Ok(())
