@@ -83,6 +83,17 @@ pub struct Auth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthToken {
     Simple,
+    Jwt(Jwt),
+}
+
+/// Signed tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    pub sign_method: String,
+    pub public_key: Option<PathBuf>,
+    pub private_key: Option<PathBuf>,
+    /// How long a token is good.
+    pub ttl: Duration,
 }
 
 /// When old revisions are compacted without being asked.

@@ -12,10 +12,12 @@ use proto::etcdserverpb::*;
 use rand::Rng as _;
 use tonic::{Request, Response, Status};
 
+use super::credentials::since_1970;
 use super::status::to_status;
 use super::{Service, unexpected};
 use crate::auth::{AuthError, Caller, ROOT, Tokens};
 use crate::login::TokenKind;
+use crate::login::jwt::Jwt;
 use crate::login::password::Passwords;
 use crate::machine::{ApplyError, Reply};
 
@@ -88,6 +90,7 @@ impl Service {
         let caller = Caller { name: request.name.clone(), revision };
         match &self.member.login.tokens {
             TokenKind::Simple => self.give_simple_token(caller).await,
+            TokenKind::Jwt(jwt) => self.give_signed_token(jwt, &caller),
         }
     }
 
@@ -105,6 +108,21 @@ impl Service {
             (Ok(other), _) => Err(unexpected(&other)),
             (Err(error), _) => Err(to_status(error)),
         }
+    }
+
+    fn give_signed_token(
+        &self,
+        jwt: &Jwt,
+        caller: &Caller,
+    ) -> Result<Option<(String, i64)>, Status> {
+        let state = self.member.state.read();
+        if state.auth.revision() != caller.revision || !state.auth.enabled() {
+            return Ok(None);
+        }
+        let token = jwt
+            .sign(caller, since_1970())
+            .ok_or_else(|| Status::unknown("auth: token signing attempted with verify-only key"))?;
+        Ok(Some((token, state.kv.revision())))
     }
 
     /// After a linearizable read: who asks, to be judged by the state.

@@ -1,5 +1,7 @@
 //! Who sends a request: what it shows, and whom that makes of it.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use http::{Extensions, HeaderMap};
 use tonic::{Request, Status};
 
@@ -66,15 +68,20 @@ impl Service {
     /// Whom these make of a caller, now. One who shows nothing is nobody, which is for the
     /// check to refuse; one who shows a token that is not good is refused here.
     pub async fn identify(&self, credentials: &Credentials) -> Result<Caller, Status> {
+        let revision = || self.member.state.read().auth.revision();
         let name = match credentials {
             _ if !self.auth_enabled() => return Ok(Caller::default()),
             Credentials::Nothing => return Ok(Caller::default()),
             Credentials::Certificate(name) => name.clone(),
             Credentials::Token(token) => match &self.member.login.tokens {
                 TokenKind::Simple => self.owner_of(token).await?,
+                TokenKind::Jwt(jwt) => {
+                    let caller = jwt.read(token, since_1970());
+                    return caller.ok_or_else(|| to_status(AuthError::InvalidToken));
+                }
             },
         };
-        Ok(Caller { name, revision: self.member.state.read().auth.revision() })
+        Ok(Caller { name, revision: revision() })
     }
 
     /// Whose simple token it is. A member that is behind the one that gave it out waits until
@@ -91,6 +98,11 @@ impl Service {
         let owner = tokens.find(Tokens::hash(secret), index, self.member.now());
         owner.map(str::to_owned).ok_or_else(invalid)
     }
+}
+
+/// The time that signed tokens are dated with.
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
