@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=etcd");
@@ -12,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "kv.proto",
         "auth.proto",
         "auth_service.proto",
+        "v3lock.proto",
+        "v3election.proto",
         "health.proto",
         "peer.proto",
         "v2.proto",
@@ -20,7 +23,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["etcd", "peer"])?;
     // What the services are, for whoever needs to know at run time.
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
-    std::fs::write(set, descriptors.encode_to_vec())?;
+    std::fs::write(set, without_sources(descriptors.clone()).encode_to_vec())?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Comments and line numbers are of no use at run time.
+fn without_sources(mut set: FileDescriptorSet) -> FileDescriptorSet {
+    for file in &mut set.file {
+        file.source_code_info = None;
+    }
+    set
 }

@@ -70,6 +70,8 @@ pub enum Error {
     Gap { first: u64, last: u64 },
     #[error(transparent)]
     Login(#[from] crate::login::LoginError),
+    #[error("the initial corruption check failed: {0}")]
+    Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
     #[error("cannot listen on {address}: {source}; stop what uses the port or choose another one")]

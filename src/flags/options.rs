@@ -1,10 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{Auth, AutoCompaction, Limits};
+use node::config::{Auth, AutoCompaction, Limits, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    auth, clustering, compaction, danger, internal, limits, listen, logging, member, tuning,
+    auth, clustering, compaction, danger, gateway, internal, limits, listen, logging, member,
+    tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -17,6 +18,9 @@ pub struct NodeOptions {
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
     pub auth: Auth,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
+    pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
@@ -36,6 +40,8 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         auth: auth::build(settings, &mut warnings)?,
+        grpc_gateway: gateway::build(settings)?,
+        upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,

@@ -313,10 +313,11 @@ fn after_a_restart(setup: Setup) {
     // A node that asks for rights is not healthy to somebody without a name in etcd 3.4, so
     // it is asked what it should know.
     cluster.spawn(0);
-    eventually("the node to answer", || match alice(&ctl, &["get", "a"]) {
-        done if done.code == 0 => Ok(assert_eq!(done.out, "a\n1\n")),
+    let found = eventually("the node to answer", || match alice(&ctl, &["get", "a"]) {
+        done if done.code == 0 => Ok(done.out),
         refused => Err(refused.err),
     });
+    assert_eq!(found, "a\n1\n");
     ctl.run(&["get", "a"]).refused("InvalidArgument", NOBODY);
     alice(&ctl, &["put", "b", "1"]).refused("PermissionDenied", DENIED);
     if setup.engine == Engine::Ours {

@@ -6,9 +6,6 @@
 
 #![allow(clippy::all, clippy::unwrap_used)]
 
-/// All services and messages, as an encoded `google.protobuf.FileDescriptorSet`.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
 /// Key-value pairs and events.
 pub mod mvccpb {
     tonic::include_proto!("mvccpb");
@@ -22,6 +19,16 @@ pub mod authpb {
 /// etcd's v3 client API.
 pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");
+}
+
+/// Locks held by the server.
+pub mod v3lockpb {
+    tonic::include_proto!("v3lockpb");
+}
+
+/// Elections run by the server.
+pub mod v3electionpb {
+    tonic::include_proto!("v3electionpb");
 }
 
 /// The standard gRPC health check.
@@ -43,3 +50,6 @@ pub mod command {
 pub mod v2 {
     tonic::include_proto!("v2");
 }
+
+/// All of the above described, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -124,16 +124,30 @@ fn unknown(path: &str) -> Status {
     }
 }
 
+/// What stands between a request and its service, and what the request shows for it.
+pub struct Toll {
+    rule: Rule,
+    credentials: Credentials,
+}
+
+/// The toll of a request; `None` if it may pass, or its handler judges it. A method that is
+/// not known is refused.
+pub fn toll<B>(request: &Request<B>) -> Result<Option<Toll>, Status> {
+    let path = request.uri().path();
+    let rule = rule(path).ok_or_else(|| unknown(path))?;
+    if matches!(rule, Rule::Open | Rule::Request) {
+        return Ok(None);
+    }
+    let credentials = Credentials::of(request.headers(), request.extensions());
+    Ok(Some(Toll { rule, credentials }))
+}
+
 impl Service {
-    /// The gate: refuses what needs more than the sender is. What depends on the request
-    /// passes, and is judged by its handler and again where it is applied.
-    pub async fn admit<B>(&self, request: &Request<B>) -> Result<(), Status> {
-        let path = request.uri().path();
-        let rule = rule(path).ok_or_else(|| unknown(path))?;
-        if matches!(rule, Rule::Open | Rule::Request) || !self.auth_enabled() {
+    /// The gate: refuses what needs more than the sender is.
+    pub async fn admit(&self, Toll { rule, credentials }: Toll) -> Result<(), Status> {
+        if !self.auth_enabled() {
             return Ok(());
         }
-        let credentials = Credentials::of(request.headers(), request.extensions());
         let caller = self.identify(&credentials).await?;
         let state = self.member.state.read();
         let verdict = match rule {

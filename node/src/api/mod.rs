@@ -8,10 +8,15 @@
 pub mod access;
 pub mod auth;
 mod authority;
-mod client_certificate;
+pub mod client_certificate;
 pub mod cluster;
+mod compare;
+pub mod concurrency;
 mod counted_io;
 pub mod credentials;
+mod deadline;
+mod downgrade;
+mod gateway;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -34,14 +39,15 @@ use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
 use tonic::Status;
 
-pub use client_certificate::{ClientCertificate, FromGateway};
-
 use crate::auth::{AuthError, Caller, Walk};
 use crate::consensus::handle::{Handle, Outcome};
+use crate::features::Feature;
 use crate::machine::{ApplyError, Reply, State, rights};
 use crate::member::Member;
 use crate::metrics::Metrics;
 use status::to_status;
+
+pub use client_certificate::{ClientCertificate, FromGateway};
 
 /// What every service works with.
 #[derive(Clone)]
@@ -94,17 +100,36 @@ impl Service {
     }
 
     async fn submit(&self, command: &Command) -> Result<(Result<Reply, ApplyError>, i64), Status> {
+        let first = command.kind.as_ref().is_some_and(|kind| self.goes_first(kind));
         let data = command.encode_to_vec();
         if data.len() > self.member.config.limits.max_request_bytes {
             return Err(status::request_too_large());
         }
-        match self.handle.propose(data.into()).await {
+        let outcome = if first {
+            self.handle.propose_first(data.into()).await
+        } else {
+            self.handle.propose(data.into()).await
+        };
+        match outcome {
             Ok(Outcome { reply, revision }) => Ok((reply, revision)),
             Err(error) => {
                 Metrics::count(&self.member.metrics.proposals_failed);
                 Err(to_status(error))
             }
         }
+    }
+
+    /// With the gate `PriorityRequest`: what frees space or mends the cluster.
+    fn goes_first(&self, kind: &Kind) -> bool {
+        self.member.config.upkeep.features.enabled(Feature::PriorityRequest)
+            && matches!(
+                kind,
+                Kind::Compaction(_)
+                    | Kind::DeleteRange(_)
+                    | Kind::LeaseRevoke(_)
+                    | Kind::Alarm(_)
+                    | Kind::Downgrade(_)
+            )
     }
 
     /// Waits until a read here is linearizable.

@@ -31,7 +31,7 @@ struct Counts {
     handled: BTreeMap<&'static str, u64>,
 }
 
-const METHODS: [(&str, &[&str]); 7] = [
+const METHODS: [(&str, &[&str]); 9] = [
     ("etcdserverpb.KV", &["Range", "Put", "DeleteRange", "Txn", "Compact"]),
     ("etcdserverpb.Watch", &["Watch"]),
     (
@@ -44,7 +44,7 @@ const METHODS: [(&str, &[&str]); 7] = [
     ),
     (
         "etcdserverpb.Maintenance",
-        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader"],
+        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
     ),
     (
         "etcdserverpb.Auth",
@@ -68,6 +68,8 @@ const METHODS: [(&str, &[&str]); 7] = [
             "RoleRevokePermission",
         ],
     ),
+    ("v3lockpb.Lock", &["Lock", "Unlock"]),
+    ("v3electionpb.Election", &["Campaign", "Proclaim", "Leader", "Observe", "Resign"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];
 
@@ -83,7 +85,7 @@ impl Method {
         match self.name {
             "Watch" if self.service == "etcdserverpb.Watch" => "bidi_stream",
             "LeaseKeepAlive" => "bidi_stream",
-            "Snapshot" | "Watch" => "server_stream",
+            "Snapshot" | "Watch" | "Observe" => "server_stream",
             _ => "unary",
         }
     }

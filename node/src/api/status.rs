@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use super::rpc_counts::code_name;
 use crate::auth::AuthError;
 use crate::cluster::ClusterError;
+use crate::cluster::version::DowngradeError;
 use crate::consensus::handle::ConsensusError;
 use crate::kv::KvError;
 use crate::lease::LeaseError;
@@ -75,6 +76,15 @@ impl WireError for ClusterError {
     }
 }
 
+impl WireError for DowngradeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Format | Self::Target => Code::InvalidArgument,
+            Self::InProgress | Self::NoClusterVersion => Code::FailedPrecondition,
+        }
+    }
+}
+
 impl WireError for ApplyError {
     fn code(&self) -> Code {
         match self {
@@ -82,6 +92,7 @@ impl WireError for ApplyError {
             Self::Lease(error) => error.code(),
             Self::Cluster(error) => error.code(),
             Self::Auth(error) => error.code(),
+            Self::Downgrade(error) => error.code(),
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
             // v2 has errors of its own and never comes this way.

@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod rights;
 pub mod side;
+mod upkeep;
 
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind};
 use proto::etcdserverpb::{
@@ -22,6 +23,7 @@ use proto::etcdserverpb::{
 };
 
 use crate::auth::{Auth, AuthError, AuthEvent};
+use crate::cluster::version::{DowngradeError, Version};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
@@ -38,6 +40,8 @@ pub struct State {
     pub auth: Auth,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// Where a downgrade that is under way leads.
+    pub downgrade: Option<Version>,
     /// The v2 keys, a store of their own.
     pub v2: v2::Store,
     /// Where in the log this state is.
@@ -80,6 +84,8 @@ pub enum ApplyError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    Downgrade(DowngradeError),
     #[error(transparent)]
     V2(#[from] v2::Error),
     #[error("etcdserver: mvcc: database space exceeded")]
@@ -193,6 +199,8 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
         | Kind::RoleDelete(_)
         | Kind::RoleGrantPermission(_)
         | Kind::RoleRevokePermission(_) => auth::apply(state, &kind),
+        Kind::Downgrade(request) => upkeep::downgrade(state, &request),
+        Kind::LeaseCheckpoint(request) => upkeep::checkpoint(state, &request),
         Kind::V2(request) => {
             let (result, outcome, rows) = state.v2.apply(&request);
             let reply = result.map(|event| event.map_or(Reply::Done, Reply::V2));
@@ -263,8 +271,12 @@ fn revoke(state: &mut State, request: &LeaseRevoke) -> Applied {
     let mut applied = Applied::new(Ok(Reply::Done));
     let mut known = 0;
     for id in &request.ids {
+        let checkpointed = state.leases.left(*id).is_some();
         let Some(keys) = state.leases.revoke(*id) else { continue };
         known += 1;
+        if checkpointed {
+            applied.side.push(side::lease_left(*id, None));
+        }
         let changes = kv::delete_keys(&mut state.kv, &mut state.leases, keys);
         if !changes.is_empty() {
             applied.changes.push(changes);

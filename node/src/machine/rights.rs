@@ -68,6 +68,7 @@ pub fn check(state: &State, by: &By, kind: &Kind) -> Result<(), ApplyError> {
         Kind::Compaction(_)
         | Kind::Alarm(_)
         | Kind::MemberUpdate(_)
+        | Kind::Downgrade(_)
         | Kind::AuthEnable(_)
         | Kind::AuthDisable(_)
         | Kind::UserAdd(_)
@@ -82,7 +83,7 @@ pub fn check(state: &State, by: &By, kind: &Kind) -> Result<(), ApplyError> {
         // The v2 keys are a store of their own, in which these users have no say.
         Kind::V2(_) => {}
         // No client can ask for these.
-        Kind::MemberAttributes(_) | Kind::ClusterVersion(_) => {
+        Kind::MemberAttributes(_) | Kind::ClusterVersion(_) | Kind::LeaseCheckpoint(_) => {
             return Err(AuthError::PermissionDenied.into());
         }
     }
@@ -191,6 +192,8 @@ mod tests {
             Kind::Compaction(CompactionRequest::default()),
             Kind::Alarm(AlarmRequest { action: 1, ..Default::default() }),
             Kind::MemberUpdate(Default::default()),
+            Kind::Downgrade(Default::default()),
+            Kind::LeaseCheckpoint(Default::default()),
             Kind::MemberAttributes(MemberAttributes::default()),
             Kind::ClusterVersion(Default::default()),
             Kind::AuthEnable(Default::default()),
@@ -209,7 +212,10 @@ mod tests {
             let command = by(&state, "alice", kind.clone());
             let error = refused(&mut state, command);
             assert_eq!(error, AuthError::PermissionDenied.into(), "{kind:?}");
-            if !matches!(kind, Kind::MemberAttributes(_) | Kind::ClusterVersion(_)) {
+            if !matches!(
+                kind,
+                Kind::MemberAttributes(_) | Kind::ClusterVersion(_) | Kind::LeaseCheckpoint(_)
+            ) {
                 let error = refused(&mut state, on_behalf(Caller::default(), kind.clone()));
                 assert_eq!(error, AuthError::UserEmpty.into(), "{kind:?}");
             }

@@ -10,12 +10,14 @@ pub mod auth;
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod gateway;
 pub mod internal;
 pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
 pub mod tuning;
+pub mod upkeep;
 
 use super::table::Section;
 
@@ -23,10 +25,12 @@ use super::table::Section;
 pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
+    gateway::SECTION,
     clustering::SECTION,
     limits::SECTION,
     compaction::SECTION,
     auth::SECTION,
+    upkeep::SECTION,
     logging::SECTION,
     tuning::SECTION,
     danger::SECTION,
