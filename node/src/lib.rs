@@ -9,6 +9,8 @@
 pub mod api;
 mod applier;
 pub mod auth;
+pub mod backup;
+pub mod bbolt;
 mod bootstrap;
 pub mod cluster;
 pub mod config;
@@ -22,6 +24,8 @@ pub mod machine;
 pub mod mailbox;
 mod member;
 mod metrics;
+pub mod net;
+mod ports;
 mod server;
 mod snapshots;
 pub mod storage;

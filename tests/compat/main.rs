@@ -14,6 +14,7 @@ mod support;
 
 mod auth;
 mod auth_wire;
+mod backup;
 mod cluster;
 mod concurrency;
 mod gateway;

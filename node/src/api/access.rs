@@ -1,219 +1,118 @@
-//! What each method needs, in one table, and the gate in front of all services.
+//! Who may make a plain HTTP request: names of this host, and other sites' pages.
 //!
-//! # Invariant
-//! A method that is not in the table is refused, whatever service may offer it. A test holds
-//! the table against the services in the `.proto` files.
+//! Without TLS any page a browser has open could have its own name lead to this machine and
+//! then ask as if it belonged here (CVE-2018-5702); `--host-whitelist` says which names are
+//! this host's. `--cors` says whose pages may read answers. Words and headers are etcd's.
 
-use http::Request;
-use tonic::Status;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, StatusCode};
 
-use super::Service;
-use super::credentials::Credentials;
-use super::status::to_status;
+use super::http::{Reply, text};
+use crate::config::Http;
 
-/// What a method needs while rights are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// Nothing: it is how one becomes somebody, or tells nothing.
-    Open,
-    /// Somebody, whoever it is.
-    Authenticated,
-    /// The role `root`.
-    Admin,
-    /// That depends on what is asked; its handler judges the request.
-    Request,
+fn allows(list: &[String], one: &str) -> bool {
+    list.is_empty() || list.iter().any(|known| known == "*" || known == one)
 }
 
-use Rule::{Admin, Authenticated, Open, Request as OfRequest};
-
-/// Every method of every service.
-const RULES: &[(&str, &[(&str, Rule)])] = &[
-    (
-        "etcdserverpb.KV",
-        &[
-            ("Range", OfRequest),
-            ("Put", OfRequest),
-            ("DeleteRange", OfRequest),
-            ("Txn", OfRequest),
-            ("Compact", Admin),
-        ],
-    ),
-    ("etcdserverpb.Watch", &[("Watch", OfRequest)]),
-    (
-        "etcdserverpb.Lease",
-        &[
-            ("LeaseGrant", Authenticated),
-            ("LeaseRevoke", OfRequest),
-            ("LeaseKeepAlive", Authenticated),
-            ("LeaseTimeToLive", OfRequest),
-            ("LeaseLeases", OfRequest),
-        ],
-    ),
-    (
-        "etcdserverpb.Cluster",
-        &[
-            ("MemberAdd", Admin),
-            ("MemberRemove", Admin),
-            ("MemberUpdate", Admin),
-            ("MemberList", Authenticated),
-            ("MemberPromote", Admin),
-        ],
-    ),
-    (
-        "etcdserverpb.Maintenance",
-        &[
-            ("Alarm", OfRequest),
-            ("Status", Authenticated),
-            ("Defragment", Admin),
-            ("Hash", Admin),
-            ("HashKV", Admin),
-            ("Snapshot", Admin),
-            ("MoveLeader", Admin),
-            ("Downgrade", Admin),
-        ],
-    ),
-    (
-        "etcdserverpb.Auth",
-        &[
-            ("AuthEnable", Admin),
-            ("AuthDisable", Admin),
-            ("AuthStatus", Open),
-            ("Authenticate", Open),
-            ("UserAdd", Admin),
-            ("UserGet", OfRequest),
-            ("UserList", Admin),
-            ("UserDelete", Admin),
-            ("UserChangePassword", Admin),
-            ("UserGrantRole", Admin),
-            ("UserRevokeRole", Admin),
-            ("RoleAdd", Admin),
-            ("RoleGet", OfRequest),
-            ("RoleList", Admin),
-            ("RoleDelete", Admin),
-            ("RoleGrantPermission", Admin),
-            ("RoleRevokePermission", Admin),
-        ],
-    ),
-    // These ask the services above, with what their own request showed.
-    ("v3lockpb.Lock", &[("Lock", OfRequest), ("Unlock", OfRequest)]),
-    (
-        "v3electionpb.Election",
-        &[
-            ("Campaign", OfRequest),
-            ("Proclaim", OfRequest),
-            ("Leader", OfRequest),
-            ("Observe", OfRequest),
-            ("Resign", OfRequest),
-        ],
-    ),
-    ("grpc.health.v1.Health", &[("Check", Open), ("Watch", Open)]),
-];
-
-/// What the method of this path needs; `None`: there is no such method.
-pub fn rule(path: &str) -> Option<Rule> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    let (_, methods) = RULES.iter().find(|(known, _)| *known == service)?;
-    methods.iter().find(|(known, _)| *known == method).map(|(_, rule)| *rule)
+/// The host that a request names, without its port.
+fn host_of<B>(request: &Request<B>) -> String {
+    let named = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let host = named.or(authority).unwrap_or_default();
+    let bare = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').map(|(host, _)| host),
+        None => host.split_once(':').filter(|(_, port)| !port.contains(':')).map(|(host, _)| host),
+    };
+    bare.unwrap_or(host).to_owned()
 }
 
-fn unknown(path: &str) -> Status {
-    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
-    match RULES.iter().any(|(known, _)| *known == service) {
-        true => Status::unimplemented(format!("unknown method {method} for service {service}")),
-        false => Status::unimplemented(format!("unknown service {service}")),
+/// The answer to a request that may not be made.
+pub fn refusal<B>(rules: &Http, request: &Request<B>, secure: bool) -> Option<Reply> {
+    if secure || allows(&rules.host_whitelist, "*") {
+        return None;
     }
-}
-
-/// What stands between a request and its service, and what the request shows for it.
-pub struct Toll {
-    rule: Rule,
-    credentials: Credentials,
-}
-
-/// The toll of a request; `None` if it may pass, or its handler judges it. A method that is
-/// not known is refused.
-pub fn toll<B>(request: &Request<B>) -> Result<Option<Toll>, Status> {
-    let path = request.uri().path();
-    let rule = rule(path).ok_or_else(|| unknown(path))?;
-    if matches!(rule, Rule::Open | Rule::Request) {
-        return Ok(None);
+    let host = host_of(request);
+    if allows(&rules.host_whitelist, &host) {
+        return None;
     }
-    let credentials = Credentials::of(request.headers(), request.extensions());
-    Ok(Some(Toll { rule, credentials }))
+    tracing::warn!(%host, "rejecting HTTP request to prevent DNS rebinding attacks");
+    let why = format!(
+        "\netcd received your request, but the Host header was unrecognized.\n\n\
+         To fix this, choose one of the following options:\n\
+         - Enable TLS, then any HTTPS request will be allowed.\n\
+         - Add the hostname you want to use to the whitelist in settings.\n  \
+         - e.g. etcd --host-whitelist {host:?}\n\n\
+         This requirement has been added to help prevent \"DNS Rebinding\" attacks \
+         (CVE-2018-5702).\n\n"
+    );
+    Some(text(StatusCode::MISDIRECTED_REQUEST, why))
 }
 
-impl Service {
-    /// The gate: refuses what needs more than the sender is.
-    pub async fn admit(&self, Toll { rule, credentials }: Toll) -> Result<(), Status> {
-        if !self.auth_enabled() {
-            return Ok(());
+/// Lets pages of an allowed origin read the answer.
+pub fn allow_origin(rules: &Http, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    let origin = if allows(&rules.cors, "*") {
+        HeaderValue::from_static("*")
+    } else {
+        let named = origin.and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+        match origin {
+            Some(origin) if allows(&rules.cors, named) => origin.clone(),
+            _ => return,
         }
-        let caller = self.identify(&credentials).await?;
-        let state = self.member.state.read();
-        let verdict = match rule {
-            Rule::Admin => state.auth.is_admin(&caller),
-            _ => state.auth.is_authenticated(&caller),
-        };
-        verdict.map_err(to_status)
-    }
+    };
+    let methods = HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE");
+    headers.append(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.append(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    let names = HeaderValue::from_static("accept, content-type, authorization");
+    headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
 }
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-    use prost_types::FileDescriptorSet;
+    use std::time::Duration;
 
     use super::*;
 
-    /// Every method of every service that clients reach.
-    fn methods() -> Vec<String> {
-        let set = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
-        let mut found = Vec::new();
-        for file in &set.file {
-            for service in &file.service {
-                let name = format!("{}.{}", file.package(), service.name());
-                // Members call this one on their own port.
-                if name == "etcdtuipeer.Peer" {
-                    continue;
-                }
-                found.extend(service.method.iter().map(|one| format!("/{name}/{}", one.name())));
-            }
+    fn rules(cors: &[&str], hosts: &[&str]) -> Http {
+        let list = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
+        Http {
+            cors: list(cors),
+            host_whitelist: list(hosts),
+            print_authority: false,
+            ping_least: Duration::ZERO,
+            ping_interval: Duration::ZERO,
+            ping_timeout: Duration::ZERO,
+            streams_max: u32::MAX,
         }
-        found
     }
 
     #[test]
-    fn every_method_has_its_rule() {
-        let methods = methods();
-        assert!(methods.len() > 40, "the descriptors are read: {methods:?}");
-        let missing: Vec<_> = methods.iter().filter(|path| rule(path).is_none()).collect();
-        assert!(missing.is_empty(), "no rule for {missing:?}");
-    }
-
-    #[test]
-    fn what_is_open_to_everybody_is_little() {
-        let open: Vec<_> =
-            methods().into_iter().filter(|path| rule(path) == Some(Rule::Open)).collect();
-        assert_eq!(
-            open,
-            [
-                "/etcdserverpb.Auth/AuthStatus",
-                "/etcdserverpb.Auth/Authenticate",
-                "/grpc.health.v1.Health/Check",
-                "/grpc.health.v1.Health/Watch",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_not_in_the_table_is_refused_in_grpcs_words() {
-        for (path, text) in [
-            ("/etcdserverpb.KV/Drop", "unknown method Drop for service etcdserverpb.KV"),
-            ("/etcdserverpb.KV/Range/", "unknown method Range/ for service etcdserverpb.KV"),
-            ("/etcdserverpb.KVS/Range", "unknown service etcdserverpb.KVS"),
-        ] {
-            assert_eq!(rule(path), None);
-            assert_eq!(unknown(path).message(), text);
+    fn only_names_of_this_host_are_answered_without_tls() {
+        let rules = rules(&[], &["example.com", "::1"]);
+        let ask = |host: &str, secure| {
+            let request = Request::builder().header("host", host).body(()).unwrap();
+            refusal(&rules, &request, secure).map(|reply| reply.status().as_u16())
+        };
+        for host in ["example.com", "example.com:2379", "[::1]:2379"] {
+            assert_eq!(ask(host, false), None, "{host}");
         }
+        for host in ["evil.com", "example.com.evil.com:80", "127.0.0.1:2379", ""] {
+            assert_eq!(ask(host, false), Some(421), "{host}");
+            assert_eq!(ask(host, true), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_told_what_concerns_it() {
+        let told = |cors: &[&str], origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            let origin = origin.map(HeaderValue::from_static);
+            allow_origin(&rules(cors, &[]), origin.as_ref(), &mut headers);
+            headers.get("access-control-allow-origin").map(|v| v.to_str().unwrap().to_owned())
+        };
+        assert_eq!(told(&["*"], None).as_deref(), Some("*"));
+        assert_eq!(told(&[], Some("http://a")).as_deref(), Some("*"));
+        assert_eq!(told(&["http://a"], Some("http://a")).as_deref(), Some("http://a"));
+        assert_eq!(told(&["http://a"], Some("http://b")), None);
+        assert_eq!(told(&["http://a"], None), None);
     }
 }

@@ -5,9 +5,10 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
-pub mod access;
+mod access;
 pub mod auth;
 mod authority;
+mod checks;
 pub mod client_certificate;
 pub mod cluster;
 mod compare;
@@ -15,7 +16,9 @@ pub mod concurrency;
 mod counted_io;
 pub mod credentials;
 mod deadline;
+mod debug;
 mod downgrade;
+pub mod gate;
 mod gateway;
 pub mod hash;
 pub mod health;
@@ -27,6 +30,7 @@ pub mod maintenance;
 pub mod peer;
 pub mod route;
 pub mod rpc_counts;
+mod snapshot;
 pub mod status;
 pub mod v2;
 pub mod watch;

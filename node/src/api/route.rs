@@ -25,7 +25,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::rpc_counts::Call;
-use super::{Service, access, status};
+use super::{Service, gate, status};
 
 /// What etcd accepts beyond `--max-request-bytes`.
 const RECEIVE_EXTRA: usize = 512 << 10;
@@ -97,7 +97,7 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let admitted = match access::toll(&request) {
+        let admitted = match gate::toll(&request) {
             Ok(None) => Ok(()),
             Ok(Some(toll)) => self.service.admit(toll).await,
             Err(unknown) => Err(unknown),

@@ -17,7 +17,7 @@
 //!
 //! # Left to others
 //! Who a caller is (`login` and `api::credentials`), and which method needs what
-//! (`api::access`).
+//! (`api::gate`).
 
 mod error;
 pub mod rows;
