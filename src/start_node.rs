@@ -88,6 +88,7 @@ fn config(options: NodeOptions) -> Config {
         limits: options.limits,
         upkeep: options.upkeep,
         auto_compaction: options.auto_compaction,
+        auth: options.auth,
         strict_reconfig: clustering.strict_reconfig,
         pre_vote: member.pre_vote,
         grpc_gateway: options.grpc_gateway,

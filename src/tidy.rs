@@ -47,6 +47,7 @@ const MUST_NOT_MENTION: &[(&[&str], &[&str])] = &[
             "node/src/kv",
             "node/src/lease/state",
             "node/src/machine",
+            "node/src/auth",
             "node/src/cluster",
             "node/src/v2/store",
             "node/src/v2/history",

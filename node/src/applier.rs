@@ -18,6 +18,7 @@ use proto::command::{Command, MemberChange, member_change};
 use raft::eraftpb::{ConfChange, ConfState, Entry, SnapshotMetadata};
 use tokio::sync::watch;
 
+use crate::auth::AuthEvent;
 use crate::consensus::core::{entry_bytes, entry_origin, is_change};
 use crate::consensus::drive::{ApplyJob, Input, LogJob};
 use crate::consensus::handle::{Outcome, Replies};
@@ -53,6 +54,7 @@ struct Round {
     side: Vec<SideChange>,
     compaction: Option<Compaction>,
     leases: Vec<LeaseEvent>,
+    auth: Vec<AuthEvent>,
     v2: Vec<v2::Outcome>,
     outcomes: Vec<(u64, Outcome)>,
 }
@@ -131,6 +133,7 @@ impl Applier {
         round.changes.extend(applied.changes);
         round.side.extend(applied.side);
         round.leases.extend(applied.leases);
+        round.auth.extend(applied.auth);
         round.v2.extend(applied.v2);
         if let Some(revision) = applied.compacted {
             let keep = state.kv.keep_at(revision);
@@ -230,7 +233,7 @@ impl Applier {
         if let Err(error) = self.member.store.enqueue(batch) {
             fatal(&error.to_string());
         }
-        self.member.publish(&round.changes, &round.leases);
+        self.member.publish(&round.changes, &round.leases, &round.auth);
         self.member.v2.publish(&round.v2);
         self.applied.send_replace(position.index);
         for (id, outcome) in round.outcomes {

@@ -20,6 +20,7 @@ pub struct Config {
     pub timing: Timing,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub auth: Auth,
     pub upkeep: Upkeep,
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
@@ -96,6 +97,33 @@ pub struct Limits {
     pub quota_bytes: Option<u64>,
     pub max_request_bytes: usize,
     pub max_txn_ops: usize,
+}
+
+/// How callers prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    pub token: AuthToken,
+    /// How long a simple token lives after its last use.
+    pub token_ttl: Duration,
+    /// bcrypt's cost, 4 to 31.
+    pub bcrypt_cost: u32,
+}
+
+/// The kind of token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthToken {
+    Simple,
+    Jwt(Jwt),
+}
+
+/// Signed tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    pub sign_method: String,
+    pub public_key: Option<PathBuf>,
+    pub private_key: Option<PathBuf>,
+    /// How long a token is good.
+    pub ttl: Duration,
 }
 
 /// What a member checks and reports by itself.

@@ -8,6 +8,7 @@
 
 pub mod api;
 mod applier;
+pub mod auth;
 pub mod backup;
 pub mod bbolt;
 mod bootstrap;
@@ -18,6 +19,7 @@ mod disaster;
 pub mod features;
 pub mod kv;
 pub mod lease;
+pub mod login;
 pub mod machine;
 pub mod mailbox;
 mod member;

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api;
 use crate::applier::Applier;
+use crate::auth::Tokens;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
@@ -34,6 +35,7 @@ use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
 use crate::features::Feature;
 use crate::lease::Lessor;
+use crate::login::Login;
 use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
@@ -85,6 +87,7 @@ impl Server {
         // Ports first: a busy one is found before anything is written.
         let ports = Ports::open(&config)?;
         let peers = PeerRuntime::start()?;
+        let login = Login::open(&config.auth)?;
         let metrics = Metrics::default();
         let store = StoreOptions {
             writes: metrics.backend_commit.clone(),
@@ -118,6 +121,7 @@ impl Server {
             expelled,
             expel,
             metrics,
+            login,
         })?;
         let service = api::Service::new(server.member.clone(), server.handle.clone());
         upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
@@ -246,6 +250,7 @@ struct Open {
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
     metrics: Metrics,
+    login: Login,
 }
 
 /// The queues between the threads, beside the inbox.
@@ -291,6 +296,8 @@ fn lessor(config: &Config) -> Lessor {
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
     let Booted { identity, wal, store, state, log, snapshot_bytes, alone, .. } = booted;
+    let replayed = log.last();
+    let tokens = Tokens::new(config.auth.token_ttl);
     let core = raft_core(&config, identity.member_id, &state, log, alone)?;
     let queues = Queues::new();
     let (answers, answered) = mpsc::unbounded_channel();
@@ -314,6 +321,9 @@ fn wire(open: Open) -> Result<Server, Error> {
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
+        login: open.login,
+        tokens: Mutex::new(tokens),
+        replayed,
         v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use prost::Message as _;
 use proto::command::{
-    Command, LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
+    LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
 };
 use proto::etcdserverpb::CompactionRequest;
 
 use crate::config::AutoCompaction;
 use crate::consensus::handle::Handle;
+use crate::machine::rights;
 use crate::member::Member;
 use crate::metrics::Metrics;
 
@@ -23,7 +24,7 @@ const LEASE_TICK: Duration = Duration::from_millis(500);
 
 /// A command that this member proposes by itself.
 pub fn encode(kind: Kind) -> bytes::Bytes {
-    Command { kind: Some(kind) }.encode_to_vec().into()
+    rights::by_member(kind).encode_to_vec().into()
 }
 
 /// Makes this member's name and client URLs known through the log, then says it is ready.

@@ -1,11 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Http, Limits, Security, Upkeep};
+use node::config::{Auth, AutoCompaction, Http, Limits, Security, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, gateway, http, internal, limits, listen, logging, member, tls,
-    tuning, upkeep,
+    auth, clustering, compaction, danger, gateway, http, internal, limits, listen, logging, member,
+    tls, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -19,6 +19,7 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub auth: Auth,
     /// Serve the JSON gateway.
     pub grpc_gateway: bool,
     pub upkeep: Upkeep,
@@ -35,18 +36,20 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     tuning::check(settings)?;
     let listen = listen::build(settings)?;
     let member = member::build(settings)?;
+    let mut warnings = settings.warnings.clone();
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
         security: tls::build(settings)?,
         http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        auth: auth::build(settings, &mut warnings)?,
         grpc_gateway: gateway::build(settings)?,
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,
-        warnings: settings.warnings.clone(),
+        warnings,
         member,
         listen,
     })

@@ -12,6 +12,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
+mod auth_wire;
 mod backup;
 mod cluster;
 mod concurrency;

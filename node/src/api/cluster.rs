@@ -132,6 +132,7 @@ impl Cluster for Service {
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         let request = request.into_inner();
         let peer_urls = check_urls(&request.peer_ur_ls)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -157,6 +158,7 @@ impl Cluster for Service {
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         let change = MemberChange {
             kind: member_change::Kind::Remove as i32,
             member_id: request.into_inner().id,
@@ -174,6 +176,7 @@ impl Cluster for Service {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.refuse_learner()?;
+        let caller = self.require_admin(&request).await?;
         let request = request.into_inner();
         let change = MemberChange {
             kind: member_change::Kind::Update as i32,
@@ -182,7 +185,7 @@ impl Cluster for Service {
             ..MemberChange::default()
         };
         self.judge(&change)?;
-        self.propose(Kind::MemberUpdate(change)).await?;
+        self.propose_for(caller, Kind::MemberUpdate(change)).await?;
         Ok(Response::new(MemberUpdateResponse {
             header: self.cluster_header(),
             members: self.member_list(),
@@ -208,6 +211,7 @@ impl Cluster for Service {
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         self.promote(request.into_inner().id).await?;
         Ok(Response::new(MemberPromoteResponse {
             header: self.cluster_header(),

@@ -6,6 +6,7 @@
 //! what `build` returns, one line in `build`. To add a group: one file, one line in
 //! [`SECTIONS`], one field of [`super::NodeOptions`].
 
+pub mod auth;
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
@@ -32,6 +33,7 @@ pub const SECTIONS: &[Section] = &[
     http::SECTION,
     limits::SECTION,
     compaction::SECTION,
+    auth::SECTION,
     upkeep::SECTION,
     logging::SECTION,
     tuning::SECTION,
