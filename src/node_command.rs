@@ -37,7 +37,7 @@ fn read(arguments: Vec<OsString>) -> Result<Request, FlagError> {
         arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    flags::parse(&words, environment)
+    flags::parse(&words, environment, |path| std::fs::read_to_string(path))
 }
 
 /// A closed pipe (`--help | head`) is no failure.

@@ -27,11 +27,16 @@ fn complains(command: &mut Command, code: i32, what: &str) {
 }
 
 #[test]
-fn an_unknown_flag_ends_with_2_and_one_line() {
-    complains(node().arg("--no-such-flag=1"), 2, "--no-such-flag");
-    complains(node().arg("stray"), 2, "'stray' is not a valid flag");
+fn words_that_cannot_be_read_end_with_etcds_codes_and_one_line() {
+    complains(node().arg("--no-such=1"), 2, "flag provided but not defined: -no-such");
+    complains(node().arg("--name"), 2, "flag needs an argument: -name");
     complains(node().arg("--heartbeat-interval=fast"), 2, "--heartbeat-interval");
-    complains(node().env("ETCD_SNAPSHOT_COUNT", "few"), 2, "ETCD_SNAPSHOT_COUNT");
+    complains(node().arg("--pre-vote=maybe"), 2, "--pre-vote");
+    complains(node().arg("stray"), 1, "\"stray\" is not a valid flag");
+    complains(node().args(["--pre-vote", "true"]), 1, "\"true\" is not a valid flag");
+    complains(node().env("ETCD_SNAPSHOT_COUNT", "few"), 1, "ETCD_SNAPSHOT_COUNT");
+    complains(node().arg("--config-file=/no/such.yml"), 1, "/no/such.yml");
+    complains(node().env("ETCD_CONFIG_FILE", "/no/such.yml"), 1, "/no/such.yml");
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn under_the_name_etcd_the_arguments_are_etcds() {
     assert!(out.starts_with("etcd Version: 3.6."), "{out}");
     let (_, of_node, _) = run(node().arg("--version"));
     assert_eq!(out, of_node);
-    complains(Command::new(&link).arg("--no-such-flag"), 2, "--no-such-flag");
+    complains(Command::new(&link).arg("--no-such-flag"), 2, "-no-such-flag");
 }
 
 #[test]

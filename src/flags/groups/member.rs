@@ -15,6 +15,11 @@ pub const SECTION: Section = Section {
         text("name", "default", "Human-readable name of this member."),
         text("data-dir", "", "Path to the data directory (default: <name>.etcd)."),
         text("wal-dir", "", "Path to a separate directory for the write-ahead log."),
+        text(
+            "config-file",
+            "",
+            "Path to a configuration file (YAML); other flags and variables are then ignored.",
+        ),
         number("heartbeat-interval", "100", "Milliseconds between heartbeats."),
         number("election-timeout", "1000", "Milliseconds without a leader until an election."),
         boolean("pre-vote", "true", "Ask before an election whether it could be won."),
@@ -56,8 +61,11 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
 fn timing(settings: &Settings) -> Result<Timing, FlagError> {
     let heartbeat: u64 = settings.number("heartbeat-interval")?;
     let election: u64 = settings.number("election-timeout")?;
-    if heartbeat == 0 {
-        return Err(settings.invalid("heartbeat-interval", "it must be above 0".into()));
+    for (name, value) in [("heartbeat-interval", heartbeat), ("election-timeout", election)] {
+        if value == 0 {
+            let text = format!("--{name} must be >0 (set to 0ms)");
+            return Err(FlagError::Configuration(text));
+        }
     }
     if election > ELECTION_MS_MAX {
         return Err(FlagError::ElectionTooLong { election });

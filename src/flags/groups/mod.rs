@@ -10,6 +10,7 @@ pub mod clustering;
 pub mod compaction;
 pub mod danger;
 pub mod internal;
+pub mod legacy;
 pub mod limits;
 pub mod listen;
 pub mod logging;
@@ -28,5 +29,6 @@ pub const SECTIONS: &[Section] = &[
     logging::SECTION,
     tuning::SECTION,
     danger::SECTION,
+    legacy::SECTION,
     internal::SECTION,
 ];
