@@ -62,6 +62,11 @@ fn texts(urls: &[HttpUrl]) -> Vec<String> {
     urls.iter().map(HttpUrl::to_string).collect()
 }
 
+/// The name server that tests set; see `node`'s `discovery::dns`.
+fn name_server() -> Option<std::net::SocketAddr> {
+    std::env::var("ETCD_TUI_DNS_SERVER").ok()?.parse().ok()
+}
+
 fn config(options: NodeOptions) -> Config {
     let NodeOptions { member, listen, clustering, danger, .. } = options;
     Config {
@@ -80,6 +85,8 @@ fn config(options: NodeOptions) -> Config {
                 .iter()
                 .map(|(name, urls)| (name.clone(), texts(urls)))
                 .collect(),
+            discovery: options.discovery,
+            name_server: name_server(),
             token: clustering.token,
             existing: clustering.state == ClusterState::Existing,
             force_new_cluster: danger.force_new_cluster,

@@ -41,19 +41,12 @@ fn words_that_cannot_be_read_end_with_etcds_codes_and_one_line() {
 
 #[test]
 fn a_configuration_that_cannot_run_ends_with_1_and_one_line() {
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let listen = "--listen-client-urls=http://127.0.0.1:1";
     complains(node().arg(listen), 1, "--advertise-client-urls is required");
     complains(node().arg("--election-timeout=400"), 1, "--election-timeout[400ms]");
-    complains(
-        node()
-            .arg("--name=a")
-            .arg("--initial-cluster=b=http://127.0.0.1:2380")
-            .arg("--data-dir")
-            .arg(directory.path()),
-        1,
-        "couldn't find local name",
-    );
+    let two = ["--initial-cluster=default=http://localhost:2380", "--discovery-srv=example.com"];
+    complains(node().args(two), 1, "multiple discovery or bootstrap flags are set");
+    complains(node().arg("--proxy=on"), 1, "the v2 proxy was removed");
 }
 
 #[test]

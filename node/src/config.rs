@@ -39,11 +39,64 @@ pub struct Listen {
 pub struct Bootstrap {
     /// Founding members: name and peer URLs.
     pub cluster: Vec<(String, Vec<String>)>,
+    /// How they are found when the command line does not name them.
+    pub discovery: Option<Discovery>,
+    /// Asked for host names instead of the system's name servers; for tests.
+    pub name_server: Option<std::net::SocketAddr>,
     pub token: String,
     /// Join a cluster that runs, rather than found one.
     pub existing: bool,
     /// Make a one-member cluster of the data that is here.
     pub force_new_cluster: bool,
+}
+
+/// Where the founders are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    V2(DiscoveryV2),
+    V3(DiscoveryV3),
+    Srv(DiscoverySrv),
+}
+
+/// A directory of a server of the v2 keys API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryV2 {
+    pub url: String,
+    /// An HTTP proxy; empty: none.
+    pub proxy: String,
+}
+
+/// Keys on an etcd cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryV3 {
+    pub token: String,
+    /// `host:port`, or a URL.
+    pub endpoints: Vec<String>,
+    pub dial_timeout: Duration,
+    pub request_timeout: Duration,
+    pub keepalive_time: Duration,
+    pub keepalive_timeout: Duration,
+    pub secure: DiscoverySecure,
+    /// Name and password.
+    pub user: Option<(String, String)>,
+}
+
+/// How the endpoints of v3 discovery are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoverySecure {
+    pub insecure_transport: bool,
+    pub insecure_skip_verify: bool,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub cacert: Option<PathBuf>,
+}
+
+/// Service records of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySrv {
+    pub domain: String,
+    /// Behind a dash at the end of the service's name; empty: none.
+    pub service: String,
 }
 
 /// The clocks of consensus.

@@ -13,6 +13,8 @@ pub mod cluster;
 pub mod config;
 pub mod consensus;
 mod disaster;
+mod discovery;
+mod founders;
 pub mod kv;
 pub mod lease;
 pub mod machine;

@@ -12,7 +12,8 @@
 //! help text, [`values`] and [`urls`] parse single values, [`options`] puts all together.
 //!
 //! Left to others: whether a data directory already exists (then the bootstrap flags do not
-//! count, see [`NodeOptions::verify_bootstrap`]), resolving host names, and opening ports.
+//! count), whether the founders named fit this member (`node` checks that when it founds),
+//! resolving host names, and opening ports.
 
 mod config_file;
 pub mod groups;
@@ -63,16 +64,6 @@ pub enum FlagError {
     ElectionTooShort { election: u64, heartbeat: u64 },
     #[error("--election-timeout[{election}ms] is too long, and should be set less than 50000ms")]
     ElectionTooLong { election: u64 },
-    #[error(
-        "couldn't find local name {name:?} in the initial cluster configuration; add {name}=<peer url> to --initial-cluster or fix --name"
-    )]
-    NotInInitialCluster { name: String },
-    #[error(
-        "--initial-cluster has {name}={listed} but --initial-advertise-peer-urls is {advertised}; make them equal"
-    )]
-    AdvertisedDiffers { name: String, listed: String, advertised: String },
-    #[error("initial cluster has duplicate url {url}; every member needs its own peer url")]
-    DuplicateUrl { url: String },
 }
 
 impl FlagError {

@@ -1,10 +1,10 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Limits};
+use node::config::{AutoCompaction, Discovery, Limits};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, internal, limits, listen, logging, member, tuning,
+    clustering, compaction, danger, discovery, internal, limits, listen, logging, member, tuning,
 };
 use super::syntax::Settings;
 
@@ -14,6 +14,7 @@ pub struct NodeOptions {
     pub member: member::Options,
     pub listen: listen::Options,
     pub clustering: clustering::Options,
+    pub discovery: Option<Discovery>,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
     pub logging: logging::Options,
@@ -31,6 +32,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     let member = member::build(settings)?;
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
+        discovery: discovery::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         logging: logging::build(settings)?,
@@ -40,13 +42,6 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         member,
         listen,
     })
-}
-
-impl NodeOptions {
-    /// What must hold before a member without data may start.
-    pub fn verify_bootstrap(&self) -> Result<(), FlagError> {
-        clustering::verify_bootstrap(self)
-    }
 }
 
 #[cfg(test)]
@@ -77,7 +72,6 @@ mod tests {
         assert_eq!(options.member.timing.election, Duration::from_secs(1));
         assert!(options.member.pre_vote && options.clustering.strict_reconfig);
         assert!(!options.danger.force_new_cluster);
-        assert_eq!(options.verify_bootstrap(), Ok(()));
     }
 
     #[test]

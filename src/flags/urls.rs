@@ -62,20 +62,13 @@ impl HttpUrl {
     pub fn is_bindable(&self) -> bool {
         self.host == "localhost" || self.host.parse::<IpAddr>().is_ok()
     }
-
-    /// Equal as the member would reach it: `localhost` is 127.0.0.1.
-    pub fn same_place(&self, other: &HttpUrl) -> bool {
-        fn plain(host: &str) -> &str {
-            if host == "localhost" { "127.0.0.1" } else { host }
-        }
-        self.port == other.port && plain(&self.host) == plain(&other.host)
-    }
 }
 
 fn is_host_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
+#[cfg(test)]
 /// `url,url`, as it is written on a command line.
 pub fn joined(urls: &[HttpUrl]) -> String {
     urls.iter().map(HttpUrl::to_string).collect::<Vec<_>>().join(",")

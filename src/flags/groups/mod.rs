@@ -9,6 +9,7 @@
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod discovery;
 pub mod internal;
 pub mod legacy;
 pub mod limits;
@@ -24,6 +25,7 @@ pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
     clustering::SECTION,
+    discovery::SECTION,
     limits::SECTION,
     compaction::SECTION,
     logging::SECTION,
