@@ -8,6 +8,7 @@ use node::config::{self, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{ClusterState, HttpUrl, NodeOptions};
+use crate::service_manager;
 use crate::version::ETCD_VERSION;
 
 /// Going down must not take longer, whatever hangs.
@@ -35,7 +36,23 @@ async fn run(options: NodeOptions) -> anyhow::Result<()> {
         version = ETCD_VERSION,
         "starting a member"
     );
-    let mut server = Server::start(config(options)).await?;
+    // A start may wait for others for long: a signal ends it as it ends a running member.
+    let started = tokio::select! {
+        started = Server::start(config(options)) => Some(started?),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let Some(mut server) = started else {
+        tracing::info!("received signal while starting; shutting down");
+        return Ok(());
+    };
+    if let Some(ready) = server.take_ready() {
+        tokio::spawn(async move {
+            if ready.await.is_ok() {
+                service_manager::notify_ready();
+            }
+        });
+    }
     tokio::select! {
         why = server.ended() => anyhow::bail!(why),
         _ = terminate.recv() => tracing::info!(signal = "terminated", "received signal; shutting down"),
@@ -93,6 +110,7 @@ fn config(options: NodeOptions) -> Config {
         },
         timing: member.timing,
         limits: options.limits,
+        slow: options.slow,
         auto_compaction: options.auto_compaction,
         strict_reconfig: clustering.strict_reconfig,
         pre_vote: member.pre_vote,

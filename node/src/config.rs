@@ -14,6 +14,7 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     pub timing: Timing,
     pub limits: Limits,
+    pub slow: Slow,
     pub auto_compaction: AutoCompaction,
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
@@ -104,6 +105,17 @@ pub struct DiscoverySrv {
 pub struct Timing {
     pub heartbeat: Duration,
     pub election: Duration,
+    /// The first election after a start need not wait a whole timeout.
+    pub advance_first_election: bool,
+}
+
+/// What takes longer is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// Applying a batch of entries.
+    pub apply: Duration,
+    /// A request with one answer.
+    pub unary: Duration,
 }
 
 /// Sizes that a member holds to.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api;
 use crate::applier::Applier;
@@ -58,6 +58,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     expelled: mpsc::UnboundedReceiver<Expelled>,
     peers: PeerRuntime,
+    ready: Option<oneshot::Receiver<()>>,
     // Last: its lock goes when everything else is closed.
     _directory: DataDir,
 }
@@ -117,8 +118,15 @@ impl Server {
         }
     }
 
-    fn start_tasks(&self) {
-        tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
+    /// Hears once that this member has joined its cluster and serves.
+    pub fn take_ready(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.ready.take()
+    }
+
+    fn start_tasks(&mut self) {
+        let (ready, hears) = oneshot::channel();
+        self.ready = Some(hears);
+        tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone(), ready));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
@@ -286,7 +294,7 @@ fn raft_core(
     let mut core = RaftCore::new(&raft_config, log, &logger::slog_to_tracing())?;
     if alone {
         core.campaign();
-    } else {
+    } else if config.timing.advance_first_election {
         // The first election need not wait a whole timeout; pre-vote keeps this harmless.
         core.advance_election(raft_config.election_tick.saturating_sub(1));
     }
@@ -360,6 +368,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         threads: vec![raft, wal, apply],
         expelled: open.expelled,
         peers: open.peers,
+        ready: None,
         _directory: directory,
     })
 }

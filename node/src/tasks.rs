@@ -8,6 +8,7 @@ use std::time::Duration;
 use prost::Message as _;
 use proto::command::{ClusterVersion, Command, LeaseRevoke, MemberAttributes, command::Kind};
 use proto::etcdserverpb::CompactionRequest;
+use tokio::sync::oneshot;
 
 use crate::config::AutoCompaction;
 use crate::consensus::handle::Handle;
@@ -28,7 +29,7 @@ fn encode(kind: Kind) -> bytes::Bytes {
 }
 
 /// Makes this member's name and client URLs known through the log, then says it is ready.
-pub async fn publish(member: Arc<Member>, handle: Handle) {
+pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender<()>) {
     let attributes = MemberAttributes {
         member_id: member.id(),
         name: member.config.name.clone(),
@@ -47,6 +48,7 @@ pub async fn publish(member: Arc<Member>, handle: Handle) {
         tracing::info!(%address, "serving client traffic insecurely; this is strongly discouraged");
     }
     tracing::info!("ready to serve client requests");
+    let _nobody_waits = ready.send(());
     agree_on_version(&member, &handle).await;
 }
 

@@ -24,7 +24,7 @@ mod urls;
 mod values;
 
 pub use groups::clustering::ClusterState;
-pub use groups::logging::{LogFormat, LogLevel};
+pub use groups::logging::{LogFormat, LogLevel, LogOutput, LogRotation};
 pub use options::NodeOptions;
 pub use table::help;
 pub use urls::HttpUrl;

@@ -1,10 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Discovery, Limits};
+use node::config::{AutoCompaction, Discovery, Limits, Slow};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, discovery, internal, limits, listen, logging, member, tuning,
+    clustering, compaction, danger, discovery, internal, limits, listen, logging, member,
+    monitoring, tuning,
 };
 use super::syntax::Settings;
 
@@ -18,6 +19,7 @@ pub struct NodeOptions {
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
     pub logging: logging::Options,
+    pub slow: Slow,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
     pub die_with_parent: Option<i32>,
@@ -35,6 +37,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         discovery: discovery::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        slow: monitoring::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -139,6 +140,7 @@ impl RpcCounts {
 pub struct Call {
     member: Arc<Member>,
     method: Method,
+    begun: Instant,
     /// A call that is dropped before it has ended was cancelled by its client.
     code: Code,
 }
@@ -148,7 +150,7 @@ impl Call {
     pub fn begin(member: &Arc<Member>, path: &str) -> Option<Self> {
         let method = Method::of(path)?;
         member.metrics.rpcs.started(method);
-        Some(Self { member: member.clone(), method, code: Code::Cancelled })
+        Some(Self { member: member.clone(), method, begun: Instant::now(), code: Code::Cancelled })
     }
 
     /// The call has an answer: it has failed at once, or ends with the response's body.
@@ -169,6 +171,17 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.member.metrics.rpcs.handled(self.method, self.code);
+        let took = self.begun.elapsed();
+        if took > self.member.config.slow.unary && self.method.kind() == "unary" {
+            let Method { service, name } = self.method;
+            tracing::warn!(
+                time_spent = ?took,
+                expected_duration = ?self.member.config.slow.unary,
+                request = %format!("/{service}/{name}"),
+                code = code_name(self.code),
+                "request stats"
+            );
+        }
     }
 }
 

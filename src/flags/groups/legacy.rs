@@ -17,6 +17,14 @@ const FLAGS: &[Flag] = &[
     number("experimental-compaction-batch-limit", "1000", ""),
     duration("experimental-compaction-sleep-interval", "10ms", ""),
     number("experimental-snapshot-catchup-entries", "5000", ""),
+    duration("experimental-warning-apply-duration", "100ms", ""),
+    duration("experimental-warning-unary-request-duration", "300ms", ""),
+    boolean("experimental-memory-mlock", "false", ""),
+    boolean("experimental-enable-distributed-tracing", "false", ""),
+    text("experimental-distributed-tracing-address", "localhost:4317", ""),
+    text("experimental-distributed-tracing-service-name", "etcd", ""),
+    text("experimental-distributed-tracing-instance-id", "", ""),
+    number("experimental-distributed-tracing-sampling-rate", "0", ""),
     // Ignored since 3.0.
     boolean("cluster-active-size", "", ""),
     boolean("cluster-remove-delay", "", ""),
@@ -51,6 +59,14 @@ const RENAMED: &[(&str, &str)] = &[
     ("experimental-compaction-batch-limit", "compaction-batch-limit"),
     ("experimental-compaction-sleep-interval", "compaction-sleep-interval"),
     ("experimental-snapshot-catchup-entries", "snapshot-catchup-entries"),
+    ("experimental-warning-apply-duration", "warning-apply-duration"),
+    ("experimental-warning-unary-request-duration", "warning-unary-request-duration"),
+    ("experimental-memory-mlock", "memory-mlock"),
+    ("experimental-enable-distributed-tracing", "enable-distributed-tracing"),
+    ("experimental-distributed-tracing-address", "distributed-tracing-address"),
+    ("experimental-distributed-tracing-service-name", "distributed-tracing-service-name"),
+    ("experimental-distributed-tracing-instance-id", "distributed-tracing-instance-id"),
+    ("experimental-distributed-tracing-sampling-rate", "distributed-tracing-sampling-rate"),
 ];
 
 const IGNORED: &[&str] = &[

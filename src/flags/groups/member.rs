@@ -14,6 +14,7 @@ pub const SECTION: Section = Section {
     flags: &[
         text("name", "default", "Human-readable name of this member."),
         text("data-dir", "", "Path to the data directory (default: <name>.etcd)."),
+        boolean("memory-mlock", "false", "Keep all memory of the process in RAM."),
         text("wal-dir", "", "Path to a separate directory for the write-ahead log."),
         text(
             "config-file",
@@ -22,6 +23,11 @@ pub const SECTION: Section = Section {
         ),
         number("heartbeat-interval", "100", "Milliseconds between heartbeats."),
         number("election-timeout", "1000", "Milliseconds without a leader until an election."),
+        boolean(
+            "initial-election-tick-advance",
+            "true",
+            "Do not wait a whole timeout for the first election after a start.",
+        ),
         boolean("pre-vote", "true", "Ask before an election whether it could be won."),
     ],
 };
@@ -34,6 +40,7 @@ pub struct Options {
     pub wal_dir: Option<PathBuf>,
     pub timing: Timing,
     pub pre_vote: bool,
+    pub lock_memory: bool,
 }
 
 /// etcd's upper bound of an election timeout.
@@ -53,6 +60,7 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
         wal_dir: Some(settings.text("wal-dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
         timing,
         pre_vote: settings.boolean("pre-vote")?,
+        lock_memory: settings.boolean("memory-mlock")?,
         name,
     })
 }
@@ -74,7 +82,8 @@ fn timing(settings: &Settings) -> Result<Timing, FlagError> {
         return Err(FlagError::ElectionTooShort { election, heartbeat });
     }
     let [heartbeat, election] = [heartbeat, election].map(Duration::from_millis);
-    Ok(Timing { heartbeat, election })
+    let advance_first_election = settings.boolean("initial-election-tick-advance")?;
+    Ok(Timing { heartbeat, election, advance_first_election })
 }
 
 #[cfg(test)]

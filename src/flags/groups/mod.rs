@@ -16,6 +16,7 @@ pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
+pub mod monitoring;
 pub mod tuning;
 
 use super::table::Section;
@@ -29,6 +30,7 @@ pub const SECTIONS: &[Section] = &[
     limits::SECTION,
     compaction::SECTION,
     logging::SECTION,
+    monitoring::SECTION,
     tuning::SECTION,
     danger::SECTION,
     legacy::SECTION,
