@@ -19,6 +19,8 @@ pub struct Config {
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
     pub pre_vote: bool,
+    /// Serve etcd's v2 API.
+    pub enable_v2: bool,
     /// Skip every fsync: for tests and throw-away clusters.
     pub unsafe_no_fsync: bool,
     /// What `/version` and Status say.

@@ -18,7 +18,7 @@ use tonic::body::Body;
 use super::authority::Mended;
 use super::counted_io::CountedIo;
 use super::route::Services;
-use super::{Service, http as plain};
+use super::{Service, http as plain, v2};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
@@ -35,7 +35,11 @@ async fn answer(services: &mut Services, request: Request<Incoming>) -> Response
     if grpc {
         return services.answer(request).await;
     }
-    let reply = plain::answer(&services.service, &request).await;
+    let service = &services.service;
+    if service.member.config.enable_v2 && v2::owns(request.uri().path()) {
+        return v2::answer(service, request).await;
+    }
+    let reply = plain::answer(service, &request).await;
     reply.map(|body| Body::new(body.map_err(|never| match never {})))
 }
 
@@ -67,7 +71,12 @@ pub async fn serve(listener: TcpListener, service: Service) {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // As Go writes them: scripts grep for `X-Etcd-Index`.
+        .title_case_headers(true);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -19,6 +19,7 @@ pub mod peer;
 pub mod route;
 pub mod rpc_counts;
 pub mod status;
+pub mod v2;
 pub mod watch;
 
 use std::sync::Arc;

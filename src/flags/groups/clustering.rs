@@ -20,6 +20,11 @@ pub const SECTION: Section = Section {
             "true",
             "Refuse membership changes that would lose quorum.",
         ),
+        boolean(
+            "enable-v2",
+            "true",
+            "Serve etcd's v2 API as etcd 3.4 does (off there; on here, so that old tools work).",
+        ),
     ],
 };
 
@@ -30,6 +35,7 @@ pub struct Options {
     pub token: String,
     pub state: ClusterState,
     pub strict_reconfig: bool,
+    pub enable_v2: bool,
 }
 
 /// How a member without data comes into being.
@@ -55,6 +61,7 @@ pub fn build(
         token: settings.text("initial-cluster-token").to_string(),
         state: cluster_state(settings)?,
         strict_reconfig: settings.boolean("strict-reconfig-check")?,
+        enable_v2: settings.boolean("enable-v2")?,
     })
 }
 
