@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod etcdctl;
 pub mod load;
 pub mod ports;
+pub mod process;
 pub mod tools;
 
 use std::time::{Duration, Instant};
