@@ -21,7 +21,7 @@ use crate::consensus::log_view::LogView;
 use crate::consensus::transport::{Identity, dial};
 use crate::consensus::wal::{self, Recovered, SnapshotMarker, Wal, WalError, WalOptions};
 use crate::discovery::{self, DiscoveryError};
-use crate::founders::{self, FoundersError};
+use crate::founders::{Founders, FoundersError};
 use crate::machine::{Position, State, side};
 use crate::member::Directories;
 use crate::snapshots;
@@ -72,6 +72,8 @@ pub enum Error {
     SnapshotLost(u64),
     #[error("the log ends at {last} but the state before {first} is missing")]
     Gap { first: u64, last: u64 },
+    #[error("the initial corruption check failed: {0}")]
+    Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
     #[error("cannot listen on {address}: {source}; stop what uses the port or choose another one")]
@@ -132,10 +134,10 @@ async fn begin(
     let options = wal_options(config);
     let config = &discovery::resolved(config).await?;
     if config.bootstrap.existing {
-        founders::check_joining(config)?;
+        Founders::of(config).check_joining()?;
         return join(config, directories, wal, options, directory_id, store_options).await;
     }
-    founders::check(config).await?;
+    Founders::of(config).check(config.bootstrap.name_server).await?;
     let wal = wal.map(|(wal, recovered)| (wal, recovered.identity));
     found(config, directories, wal, options, directory_id, store_options).await
 }
@@ -388,7 +390,7 @@ fn go_on(
 }
 
 /// The newest valid file that has its marker in the log.
-fn newest_snapshot(
+pub(crate) fn newest_snapshot(
     directory: &Path,
     recovered: &Recovered,
 ) -> Result<(u64, SnapshotMetadata), Error> {

@@ -8,13 +8,16 @@
 
 pub mod api;
 mod applier;
+pub mod backup;
+pub mod bbolt;
 mod bootstrap;
 pub mod cluster;
 pub mod config;
 pub mod consensus;
 mod disaster;
 mod discovery;
-mod founders;
+pub mod features;
+pub mod founders;
 pub mod kv;
 pub mod lease;
 pub mod machine;
@@ -25,6 +28,7 @@ mod server;
 mod snapshots;
 pub mod storage;
 mod tasks;
+mod upkeep;
 pub mod v2;
 pub mod watch;
 

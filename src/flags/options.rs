@@ -1,11 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Discovery, Limits, Slow};
+use node::config::{AutoCompaction, Discovery, Limits, Slow, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, discovery, internal, limits, listen, logging, member,
-    monitoring, tuning,
+    clustering, compaction, danger, discovery, gateway, internal, limits, listen, logging, member,
+    monitoring, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -18,6 +18,9 @@ pub struct NodeOptions {
     pub discovery: Option<Discovery>,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
+    pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub slow: Slow,
     pub danger: danger::Options,
@@ -38,6 +41,8 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         slow: monitoring::build(settings)?,
+        grpc_gateway: gateway::build(settings)?,
+        upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,

@@ -2,9 +2,9 @@
 //! replacement of a member that is lost, step by step as an operator does it.
 
 use crate::support::etcdctl::Etcdctl;
+use crate::support::eventually;
 use crate::support::process::Process;
 use crate::support::tools::{self, Ctl, Engine};
-use crate::support::eventually;
 use crate::{assert_one_cluster, directory, listed, members};
 
 const EXISTING: &str = "--initial-cluster-state=existing";

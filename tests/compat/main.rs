@@ -12,7 +12,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod cluster;
+mod concurrency;
+mod gateway;
 mod kv;
 mod lease;
 mod maintenance;
@@ -21,6 +24,7 @@ mod process;
 mod recipes;
 mod refusals;
 mod txn;
+mod upkeep;
 mod watch;
 mod wire;
 mod wire_watch;

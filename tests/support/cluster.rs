@@ -194,6 +194,18 @@ impl Cluster {
         command
     }
 
+    /// How a member is named in a `snapshot restore`.
+    pub fn restore_flags(&self, index: usize) -> Vec<String> {
+        let node = &self.nodes[index];
+        vec![
+            format!("--name={}", node.name),
+            format!("--data-dir={}", node.directory.display()),
+            format!("--initial-cluster={}", node.initial_cluster),
+            format!("--initial-advertise-peer-urls={}", node.peer_url()),
+            format!("--initial-cluster-token={}", self.token),
+        ]
+    }
+
     /// Starts the process of node `index` and does not wait for it.
     pub fn spawn(&mut self, index: usize) {
         let log = File::options()

@@ -138,6 +138,7 @@ impl Cluster for Service {
             member_id: id,
             peer_urls,
             is_learner: request.is_learner,
+            max_learners: Some(self.member.config.upkeep.max_learners),
         };
         self.change_members(change).await?;
         let member = self.member.state.read().members.get(id).map(crate::cluster::Member::to_proto);
@@ -175,7 +176,7 @@ impl Cluster for Service {
             kind: member_change::Kind::Update as i32,
             member_id: request.id,
             peer_urls: check_urls(&request.peer_ur_ls)?,
-            is_learner: false,
+            ..MemberChange::default()
         };
         self.judge(&change)?;
         self.propose(Kind::MemberUpdate(change)).await?;

@@ -1,46 +1,26 @@
 //! The Maintenance service.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
-    HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
-    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+    MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, StatusRequest, StatusResponse,
 };
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::hash::{HashError, Hashed, hash_kv};
+use super::snapshot;
 use super::status::{self, to_status};
 use super::{Service, unexpected};
 use crate::machine::Reply;
-use crate::snapshots;
-
-/// etcd's chunk, which its clients know.
-const CHUNK_BYTES: usize = 32 << 10;
-/// `etcdctl snapshot save` wants whole disk sectors.
-const SECTOR_BYTES: u64 = 512;
-/// Format of the stored state, as etcd names it.
-const STORAGE_VERSION: &str = "3.6.0";
 
 impl Service {
-    async fn hash(&self, revision: i64) -> Result<Hashed, Status> {
-        let member = self.member.clone();
-        let hashed = tokio::task::spawn_blocking(move || hash_kv(&member, revision)).await;
-        let stopped = |_| to_status(crate::consensus::handle::ConsensusError::Stopped);
-        match hashed.map_err(stopped)? {
-            Ok(hashed) => Ok(hashed),
-            Err(HashError::Revision(error)) => Err(to_status(error)),
-            Err(HashError::Store(error)) => Err(Status::data_loss(error.to_string())),
-        }
+    /// Format of the stored state, as etcd names it: that of the cluster version.
+    pub fn storage_version(&self) -> String {
+        self.member.state.read().cluster_version.clone()
     }
 
     /// What is wrong, in etcd's words.
@@ -105,9 +85,9 @@ impl Maintenance for Service {
             errors: self.status_errors(),
             db_size_in_use: member.db_size_in_use().cast_signed(),
             is_learner: self.is_learner(),
-            storage_version: STORAGE_VERSION.to_owned(),
-            db_size_quota: member.config.limits.quota_bytes.unwrap_or(0).cast_signed(),
-            downgrade_info: Some(Default::default()),
+            storage_version: self.storage_version(),
+            db_size_quota: member.config.limits.quota_for_show(),
+            downgrade_info: Some(self.downgrade_info()),
         }))
     }
 
@@ -116,11 +96,7 @@ impl Maintenance for Service {
         _request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
         let member = self.member.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            member.store.defragment()?;
-            member.defragmented();
-            Ok::<_, crate::storage::store::StoreError>(())
-        });
+        let done = tokio::task::spawn_blocking(move || member.defragment());
         match done.await {
             Ok(Ok(())) => Ok(Response::new(DefragmentResponse { header: None })),
             Ok(Err(error)) => Err(Status::unknown(error.to_string())),
@@ -129,7 +105,7 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        let hashed = Service::hash(self, 0).await?;
+        let hashed = self.hash_here(0).await?;
         let header = Some(self.header_at(hashed.current_revision));
         Ok(Response::new(HashResponse { header, hash: hashed.hash }))
     }
@@ -138,7 +114,7 @@ impl Maintenance for Service {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
-        let hashed = Service::hash(self, request.into_inner().revision).await?;
+        let hashed = self.hash_here(request.into_inner().revision).await?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.header_at(hashed.current_revision)),
             hash: hashed.hash,
@@ -147,20 +123,13 @@ impl Maintenance for Service {
         }))
     }
 
-    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+    type SnapshotStream = snapshot::Stream;
 
     async fn snapshot(
         &self,
         _request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let (chunks, stream) = mpsc::channel(4);
-        let member = self.member.clone();
-        tokio::spawn(async move {
-            if let Err(status) = stream_snapshot(member, &chunks).await {
-                let _ = chunks.send(Err(status)).await;
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(snapshot::stream(self.member.clone(), self.storage_version())))
     }
 
     async fn move_leader(
@@ -183,53 +152,12 @@ impl Maintenance for Service {
         }
         Ok(Response::new(MoveLeaderResponse { header: None }))
     }
-}
 
-type Chunks = mpsc::Sender<Result<SnapshotResponse, Status>>;
-
-/// Makes a snapshot in a file of its own and sends it, filled up to whole sectors, with the
-/// SHA-256 of all of that behind it.
-async fn stream_snapshot(
-    member: Arc<crate::member::Member>,
-    chunks: &Chunks,
-) -> Result<(), Status> {
-    let failed = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-    let made = tokio::task::spawn_blocking(move || snapshots::begin(&member).write_apart()).await;
-    let file = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let size = file.size();
-    let total = size.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
-    let mut source = tokio::fs::File::open(file.path()).await.map_err(|error| failed(&error))?;
-    let mut hash = Sha256::new();
-    let mut sent = 0;
-    while sent < total {
-        let want = CHUNK_BYTES.min(usize::try_from(total - sent).unwrap_or(CHUNK_BYTES));
-        let mut data = vec![0; want];
-        let mut filled = 0;
-        while filled < want {
-            let read = source.read(&mut data[filled..]).await.map_err(|error| failed(&error))?;
-            if read == 0 {
-                break; // the rest of the last sector stays zero
-            }
-            filled += read;
-        }
-        hash.update(&data);
-        sent += want as u64;
-        let chunk = SnapshotResponse {
-            header: None,
-            remaining_bytes: total - sent,
-            blob: Bytes::from(data),
-            version: STORAGE_VERSION.to_owned(),
-        };
-        if chunks.send(Ok(chunk)).await.is_err() {
-            return Ok(()); // the client has gone
-        }
+    async fn downgrade(
+        &self,
+        request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        self.refuse_learner()?;
+        Ok(Response::new(self.downgrade_call(request.into_inner()).await?))
     }
-    let sum = SnapshotResponse {
-        header: None,
-        remaining_bytes: 0,
-        blob: Bytes::copy_from_slice(&hash.finalize()),
-        version: STORAGE_VERSION.to_owned(),
-    };
-    let _ = chunks.send(Ok(sum)).await;
-    Ok(())
 }

@@ -10,6 +10,7 @@ pub mod clustering;
 pub mod compaction;
 pub mod danger;
 pub mod discovery;
+pub mod gateway;
 pub mod internal;
 pub mod legacy;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod logging;
 pub mod member;
 pub mod monitoring;
 pub mod tuning;
+pub mod upkeep;
 
 use super::table::Section;
 
@@ -25,10 +27,12 @@ use super::table::Section;
 pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
+    gateway::SECTION,
     clustering::SECTION,
     discovery::SECTION,
     limits::SECTION,
     compaction::SECTION,
+    upkeep::SECTION,
     logging::SECTION,
     monitoring::SECTION,
     tuning::SECTION,
