@@ -33,6 +33,7 @@ use crate::consensus::logger;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
+use crate::consensus::wal::Wal;
 use crate::features::Feature;
 use crate::lease::Lessor;
 use crate::machine::State;
@@ -346,24 +347,15 @@ fn wire(open: Open) -> Result<Server, Error> {
         store,
         v2: Default::default(),
         metrics: open.metrics,
-        transport: transport.clone(),
+        transport,
         started: Instant::now(),
         expelled: open.expel,
         serving: watch::Sender::new(true),
         size: Default::default(),
     });
     let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));
-    let log_thread = LogThread {
-        wal,
-        jobs: queues.log_jobs,
-        inbox: open.inbox.clone(),
-        applier: queues.applier.clone(),
-        transport,
-        fsync: member.metrics.wal_fsync.clone(),
-        snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
-        snapshot_asked: false,
-        snapshots: member.directories.snapshots.clone(),
-    };
+    let log_thread =
+        log_thread(&member, wal, queues.log_jobs, &open.inbox, &queues.applier, snapshot_bytes);
     let apply_thread = Applier {
         member: member.clone(),
         jobs: queues.apply_jobs,
@@ -388,6 +380,27 @@ fn wire(open: Open) -> Result<Server, Error> {
         ready: None,
         _directory: directory,
     })
+}
+
+fn log_thread(
+    member: &Member,
+    wal: Wal,
+    jobs: Receiver<LogJob>,
+    inbox: &Sender<Input>,
+    applier: &Sender<ApplyJob>,
+    snapshot_bytes: u64,
+) -> LogThread {
+    LogThread {
+        wal,
+        jobs,
+        inbox: inbox.clone(),
+        applier: applier.clone(),
+        transport: member.transport.clone(),
+        fsync: member.metrics.wal_fsync.clone(),
+        snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
+        snapshot_asked: false,
+        snapshots: member.directories.snapshots.clone(),
+    }
 }
 
 /// What the consensus thread tells others: read indexes, leadership, counters.
