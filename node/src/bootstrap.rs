@@ -24,6 +24,8 @@ use crate::discovery::{self, DiscoveryError};
 use crate::founders::{Founders, FoundersError};
 use crate::machine::{Position, State, side};
 use crate::member::Directories;
+use crate::net::tls::TlsError;
+use crate::net::{Dialer, ListenError, SecurityError};
 use crate::snapshots;
 use crate::storage::data_dir::DataDirError;
 use crate::storage::snapshot_file::{self, SnapshotError, SnapshotWriter};
@@ -76,8 +78,12 @@ pub enum Error {
     Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
-    #[error("cannot listen on {address}: {source}; stop what uses the port or choose another one")]
-    Listen { address: String, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     #[error("raft: {0}")]
     Raft(#[from] crate::consensus::core::RaftError),
 }
@@ -105,6 +111,7 @@ pub async fn boot(
     directories: &Directories,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     snapshot_file::sweep(&directories.snapshots)?;
     if Wal::exists(&directories.wal)? {
@@ -117,10 +124,10 @@ pub async fn boot(
         }
         // Stopped before it had a state: nothing was acknowledged, though a joiner may have
         // voted.
-        return begin(config, directories, Some((wal, recovered)), directory_id, store_options)
-            .await;
+        let wal = Some((wal, recovered));
+        return begin(config, directories, wal, directory_id, store_options, dialer).await;
     }
-    begin(config, directories, None, directory_id, store_options).await
+    begin(config, directories, None, directory_id, store_options, dialer).await
 }
 
 /// The first start: the cluster is found or named, and then founded or joined.
@@ -130,16 +137,17 @@ async fn begin(
     wal: Option<(Wal, Recovered)>,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let options = wal_options(config);
     let config = &discovery::resolved(config).await?;
     if config.bootstrap.existing {
         Founders::of(config).check_joining()?;
-        return join(config, directories, wal, options, directory_id, store_options).await;
+        return join(config, directories, wal, options, directory_id, store_options, dialer).await;
     }
     Founders::of(config).check(config.bootstrap.name_server).await?;
     let wal = wal.map(|(wal, recovered)| (wal, recovered.identity));
-    found(config, directories, wal, options, directory_id, store_options).await
+    found(config, directories, wal, options, directory_id, store_options, dialer).await
 }
 
 fn wal_options(config: &Config) -> WalOptions {
@@ -168,6 +176,7 @@ async fn found(
     options: WalOptions,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let members = founders(config);
     let own = config.bootstrap.cluster.iter().find(|(name, _)| *name == config.name);
@@ -182,7 +191,7 @@ async fn found(
         answer.get(id).is_some_and(|member| !member.directory_id.is_empty())
             || answer.is_removed(id)
     };
-    for answer in ask_members(&others).await.into_iter().flatten() {
+    for answer in ask_members(dialer, &others).await.into_iter().flatten() {
         if answer.cluster_id == members.cluster_id && known(&answer) {
             return Err(Error::AlreadyBootstrapped(id));
         }
@@ -259,6 +268,7 @@ async fn join(
     options: WalOptions,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let own_urls = &config.listen.advertise_peer;
     let others: Vec<String> = config
@@ -270,7 +280,7 @@ async fn join(
         .collect();
     let mut why = "no other member is named in --initial-cluster".to_owned();
     let mut answers = Vec::new();
-    for answer in ask_members(&others).await {
+    for answer in ask_members(dialer, &others).await {
         match answer {
             Ok(members) => answers.push(members),
             Err(error) => why = error,
@@ -314,10 +324,10 @@ async fn join(
 }
 
 /// Asks each URL for its list of members.
-async fn ask_members(urls: &[String]) -> Vec<Result<Members, String>> {
+async fn ask_members(dialer: &Dialer, urls: &[String]) -> Vec<Result<Members, String>> {
     let ask = |url: String| async move {
         let answer = async {
-            let channel = dial::connect(std::slice::from_ref(&url)).await?;
+            let channel = dial::connect(dialer, std::slice::from_ref(&url)).await?;
             let answer = dial::client(channel).members(MembersRequest {}).await;
             answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
         };

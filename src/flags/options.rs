@@ -1,11 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Discovery, Limits, Slow, Upkeep};
+use node::config::{AutoCompaction, Discovery, Http, Limits, Security, Slow, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, discovery, gateway, internal, limits, listen, logging, member,
-    monitoring, tuning, upkeep,
+    clustering, compaction, danger, discovery, gateway, http, internal, limits, listen, logging,
+    member, monitoring, tls, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -14,6 +14,8 @@ use super::syntax::Settings;
 pub struct NodeOptions {
     pub member: member::Options,
     pub listen: listen::Options,
+    pub security: Security,
+    pub http: Http,
     pub clustering: clustering::Options,
     pub discovery: Option<Discovery>,
     pub limits: Limits,
@@ -38,6 +40,8 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
         discovery: discovery::build(settings)?,
+        security: tls::build(settings)?,
+        http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         slow: monitoring::build(settings)?,

@@ -12,6 +12,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::net::Socket;
+use crate::net::tls::{Tls, TlsOptions};
+
 const REDIRECTS_MAX: usize = 5;
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -124,10 +127,14 @@ impl Client {
                 if is_secure { tunnel(tcp, host, port).await? } else { tcp }
             }
         };
-        if is_secure {
-            return Err("https is not supported yet".into());
+        if !is_secure {
+            return Ok(Box::new(tcp));
         }
-        Ok(Box::new(tcp))
+        // A public service has a certificate that the system's authorities vouch for.
+        let options = TlsOptions { http1: true, ..TlsOptions::default() };
+        let tls = Tls::open(options).map_err(|error| error.to_string())?;
+        let secured = tls.connect(host.trim_matches(['[', ']']), Socket::Tcp(tcp)).await;
+        Ok(Box::new(secured.map_err(|error| format!("no TLS with {host}: {error}"))?))
     }
 }
 

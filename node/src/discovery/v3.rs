@@ -20,6 +20,8 @@ use tonic::{Code, Request, Status};
 use super::registry::{self, Registered};
 use super::{DiscoveryError, Trouble, patiently};
 use crate::config::DiscoveryV3;
+use crate::net::Dialer;
+use crate::net::tls::{Tls, TlsOptions};
 
 struct Service<'a> {
     config: &'a DiscoveryV3,
@@ -174,21 +176,25 @@ impl Service<'_> {
             || config.secure.cert.is_some()
             || config.secure.cacert.is_some()
             || !config.secure.insecure_transport;
-        if is_secure {
-            return Err("TLS is not supported yet".into());
-        }
-        let url = match endpoint.contains("://") {
-            true => endpoint.to_owned(),
-            false => format!("http://{endpoint}"),
+        let address = endpoint.split_once("://").map_or(endpoint, |(_, address)| address);
+        let url = format!("{}://{address}", if is_secure { "https" } else { "http" });
+        let tls = Tls::open(TlsOptions {
+            cert_file: config.secure.cert.clone(),
+            key_file: config.secure.key.clone(),
+            trusted_ca_file: config.secure.cacert.clone(),
+            self_signed: config.secure.insecure_skip_verify,
+            ..TlsOptions::default()
+        });
+        let dialer = Dialer::new(tls.map_err(|error| error.to_string())?);
+        let configure = |endpoint: Endpoint| {
+            endpoint
+                .connect_timeout(config.dial_timeout)
+                .http2_keep_alive_interval(config.keepalive_time)
+                .keep_alive_timeout(config.keepalive_timeout)
         };
-        let endpoint = Endpoint::from_shared(url)
-            .map_err(|error| error.to_string())?
-            .connect_timeout(config.dial_timeout)
-            .http2_keep_alive_interval(config.keepalive_time)
-            .keep_alive_timeout(config.keepalive_timeout);
-        let connected = tokio::time::timeout(config.dial_timeout, endpoint.connect()).await;
-        let connected = connected.map_err(|_| "no answer in time".to_owned())?;
-        connected.map_err(|error| cause(&error))
+        let connected = dialer.connect(&url, config.dial_timeout, configure);
+        let connected = tokio::time::timeout(config.dial_timeout, connected).await;
+        connected.map_err(|_| "no answer in time".to_owned())?
     }
 }
 
@@ -201,12 +207,4 @@ fn trouble(status: &Status) -> Trouble {
         | Code::FailedPrecondition => DiscoveryError::Refused(status.message().to_owned()).into(),
         _ => Trouble::Passing(status.message().to_owned()),
     }
-}
-
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

@@ -1,5 +1,7 @@
 //! How the member finds the other founders when it is not told.
 
+use std::path::PathBuf;
+
 use node::config::{Discovery, DiscoverySecure, DiscoverySrv, DiscoveryV2, DiscoveryV3};
 
 use crate::flags::FlagError;
@@ -19,6 +21,14 @@ pub const SECTION: Section = Section {
         duration("discovery-keepalive-time", "2s", "v3 discovery: between keepalive pings."),
         duration("discovery-keepalive-timeout", "6s", "v3 discovery: wait for a ping's answer."),
         boolean("discovery-insecure-transport", "true", "v3 discovery: no TLS."),
+        boolean(
+            "discovery-insecure-skip-tls-verify",
+            "false",
+            "v3 discovery: do not verify the endpoints' certificates.",
+        ),
+        text("discovery-cert", "", "v3 discovery: certificate of this client."),
+        text("discovery-key", "", "v3 discovery: key of that certificate."),
+        text("discovery-cacert", "", "v3 discovery: authorities of the endpoints."),
         text("discovery-srv", "", "Domain whose DNS SRV records name the members."),
         text("discovery-srv-name", "", "Suffix of the service names in DNS."),
     ],
@@ -76,6 +86,8 @@ pub fn build(settings: &Settings) -> Result<Option<Discovery>, FlagError> {
 }
 
 fn v3(settings: &Settings, token: &str, endpoints: Vec<String>) -> Result<DiscoveryV3, FlagError> {
+    let path =
+        |name: &str| Some(settings.text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
     Ok(DiscoveryV3 {
         token: token.to_owned(),
         endpoints,
@@ -85,9 +97,11 @@ fn v3(settings: &Settings, token: &str, endpoints: Vec<String>) -> Result<Discov
         keepalive_timeout: settings.duration("discovery-keepalive-timeout")?,
         secure: DiscoverySecure {
             insecure_transport: settings.boolean("discovery-insecure-transport")?,
-            ..DiscoverySecure::default()
+            insecure_skip_verify: settings.boolean("discovery-insecure-skip-tls-verify")?,
+            cert: path("discovery-cert"),
+            key: path("discovery-key"),
+            cacert: path("discovery-cacert"),
         },
-        user: None,
     })
 }
 

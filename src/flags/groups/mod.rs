@@ -11,6 +11,7 @@ pub mod compaction;
 pub mod danger;
 pub mod discovery;
 pub mod gateway;
+pub mod http;
 pub mod internal;
 pub mod legacy;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod listen;
 pub mod logging;
 pub mod member;
 pub mod monitoring;
+pub mod tls;
 pub mod tuning;
 pub mod upkeep;
 
@@ -30,6 +32,8 @@ pub const SECTIONS: &[Section] = &[
     gateway::SECTION,
     clustering::SECTION,
     discovery::SECTION,
+    tls::SECTION,
+    http::SECTION,
     limits::SECTION,
     compaction::SECTION,
     upkeep::SECTION,
