@@ -33,8 +33,6 @@ use crate::v2;
 
 /// Bytes of entries applied under one lock of the state.
 const ROUND_BYTES: usize = 1 << 20;
-/// Longer than this for one round is worth a line in the log (etcd's default).
-const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 /// The thread's belongings.
 pub struct Applier {
@@ -101,7 +99,7 @@ impl Applier {
             }
         }
         let took = begin.elapsed();
-        if took > SLOW_APPLY {
+        if took > self.member.config.slow.apply {
             machine_slow(&self.member, took, count);
         }
     }
@@ -324,8 +322,8 @@ pub(crate) fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)>
 
 fn machine_slow(member: &Member, took: Duration, entries: usize) {
     crate::metrics::Metrics::count(&member.metrics.slow_applies);
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::warn!(took_ms, entries, "apply request took too long");
+    let expected_duration = member.config.slow.apply;
+    tracing::warn!(?took, ?expected_duration, entries, "apply request took too long");
 }
 
 fn fatal(why: &str) -> ! {

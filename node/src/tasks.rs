@@ -10,6 +10,7 @@ use proto::command::{
     LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
 };
 use proto::etcdserverpb::CompactionRequest;
+use tokio::sync::oneshot;
 
 use crate::config::AutoCompaction;
 use crate::consensus::handle::Handle;
@@ -28,7 +29,7 @@ pub fn encode(kind: Kind) -> bytes::Bytes {
 }
 
 /// Makes this member's name and client URLs known through the log, then says it is ready.
-pub async fn publish(member: Arc<Member>, handle: Handle) {
+pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender<()>) {
     let attributes = MemberAttributes {
         member_id: member.id(),
         name: member.config.name.clone(),
@@ -51,6 +52,7 @@ pub async fn publish(member: Arc<Member>, handle: Handle) {
         }
     }
     tracing::info!("ready to serve client requests");
+    let _nobody_waits = ready.send(());
 }
 
 /// While this member leads, ends leases whose time is over.

@@ -290,6 +290,17 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.member.metrics.rpcs.handled(self);
+        let took = self.began.elapsed();
+        if took > self.member.config.slow.unary && self.method.kind() == "unary" {
+            let Method { service, name } = self.method;
+            tracing::warn!(
+                time_spent = ?took,
+                expected_duration = ?self.member.config.slow.unary,
+                request = %format!("/{service}/{name}"),
+                code = code_name(self.code),
+                "request stats"
+            );
+        }
     }
 }
 

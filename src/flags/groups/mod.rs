@@ -10,13 +10,16 @@ pub mod auth;
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod discovery;
 pub mod gateway;
 pub mod http;
 pub mod internal;
+pub mod legacy;
 pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
+pub mod monitoring;
 pub mod tls;
 pub mod tuning;
 pub mod upkeep;
@@ -29,6 +32,7 @@ pub const SECTIONS: &[Section] = &[
     listen::SECTION,
     gateway::SECTION,
     clustering::SECTION,
+    discovery::SECTION,
     tls::SECTION,
     http::SECTION,
     limits::SECTION,
@@ -36,7 +40,9 @@ pub const SECTIONS: &[Section] = &[
     auth::SECTION,
     upkeep::SECTION,
     logging::SECTION,
+    monitoring::SECTION,
     tuning::SECTION,
     danger::SECTION,
+    legacy::SECTION,
     internal::SECTION,
 ];
