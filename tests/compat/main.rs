@@ -13,6 +13,7 @@
 mod support;
 
 mod cluster;
+mod found;
 mod kv;
 mod lease;
 mod maintenance;

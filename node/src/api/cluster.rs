@@ -37,12 +37,8 @@ impl Service {
         let state = self.member.state.read();
         state.members.check(change).map_err(to_status)?;
         if self.member.config.strict_reconfig {
-            let uptime = self.member.now();
-            rules::check(&state.members, change, |id| {
-                // Our own connection to ourselves is as old as we are.
-                self.member.transport.connected_for(id).map(|time| time.min(uptime))
-            })
-            .map_err(to_status)?;
+            rules::check(&state.members, change, |id| self.member.transport.connected_for(id))
+                .map_err(to_status)?;
         }
         Ok(())
     }
@@ -171,13 +167,15 @@ impl Cluster for Service {
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.refuse_learner()?;
         let request = request.into_inner();
-        let change = MemberChange {
+        let mut change = MemberChange {
             kind: member_change::Kind::Update as i32,
             member_id: request.id,
-            peer_urls: check_urls(&request.peer_ur_ls)?,
+            peer_urls: request.peer_ur_ls,
             is_learner: false,
         };
+        // An unknown member is the first thing to say, whatever the URLs are.
         self.judge(&change)?;
+        change.peer_urls = check_urls(&change.peer_urls)?;
         self.propose(Kind::MemberUpdate(change)).await?;
         Ok(Response::new(MemberUpdateResponse {
             header: self.cluster_header(),
