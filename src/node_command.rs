@@ -54,12 +54,12 @@ fn complain(error: &FlagError) -> ExitCode {
 fn run_node(options: NodeOptions) -> ExitCode {
     crate::allocator::settle();
     // With data the bootstrap flags do not count: a restart may carry old ones.
-    if !options.data_dir.join("member").exists()
+    if !options.member.data_dir.join("member").exists()
         && let Err(error) = options.verify_bootstrap()
     {
         return complain(&error);
     }
-    logging::start(options.log_level, options.log_format);
+    logging::start(options.logging.level, options.logging.format);
     for warning in &options.warnings {
         tracing::warn!("{warning}");
     }

@@ -7,7 +7,7 @@ use node::Server;
 use node::config::{self, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::flags::{AutoCompaction, ClusterState, HttpUrl, NodeOptions};
+use crate::flags::{ClusterState, HttpUrl, NodeOptions};
 use crate::version::ETCD_VERSION;
 
 /// Going down must not take longer, whatever hangs.
@@ -30,8 +30,8 @@ async fn run(options: NodeOptions) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!(
-        name = %options.name,
-        data_dir = %options.data_dir.display(),
+        name = %options.member.name,
+        data_dir = %options.member.data_dir.display(),
         version = ETCD_VERSION,
         "starting a member"
     );
@@ -63,45 +63,34 @@ fn texts(urls: &[HttpUrl]) -> Vec<String> {
 }
 
 fn config(options: NodeOptions) -> Config {
+    let NodeOptions { member, listen, clustering, danger, .. } = options;
     Config {
-        name: options.name,
-        data_dir: options.data_dir,
-        wal_dir: options.wal_dir,
+        name: member.name,
+        data_dir: member.data_dir,
+        wal_dir: member.wal_dir,
         listen: config::Listen {
-            client: addresses(&options.listen_client_urls),
-            peer: addresses(&options.listen_peer_urls),
-            advertise_client: texts(&options.advertise_client_urls),
-            advertise_peer: texts(&options.initial_advertise_peer_urls),
+            client: addresses(&listen.client),
+            peer: addresses(&listen.peer),
+            advertise_client: texts(&listen.advertise_client),
+            advertise_peer: texts(&listen.advertise_peer),
         },
         bootstrap: config::Bootstrap {
-            cluster: options
+            cluster: clustering
                 .initial_cluster
                 .iter()
                 .map(|(name, urls)| (name.clone(), texts(urls)))
                 .collect(),
-            token: options.initial_cluster_token,
-            existing: options.initial_cluster_state == ClusterState::Existing,
-            force_new_cluster: options.force_new_cluster,
+            token: clustering.token,
+            existing: clustering.state == ClusterState::Existing,
+            force_new_cluster: danger.force_new_cluster,
         },
-        timing: config::Timing {
-            heartbeat: options.heartbeat_interval,
-            election: options.election_timeout,
-        },
-        limits: config::Limits {
-            snapshot_count: options.snapshot_count,
-            catch_up_entries: options.snapshot_catchup_entries,
-            quota_bytes: options.quota_backend_bytes,
-            max_request_bytes: options.max_request_bytes as usize,
-            max_txn_ops: options.max_txn_ops as usize,
-        },
-        auto_compaction: match options.auto_compaction {
-            AutoCompaction::Off => config::AutoCompaction::Off,
-            AutoCompaction::Periodic(period) => config::AutoCompaction::Periodic(period),
-            AutoCompaction::Revision(keep) => config::AutoCompaction::Revisions(keep),
-        },
-        strict_reconfig: options.strict_reconfig_check,
-        pre_vote: options.pre_vote,
-        unsafe_no_fsync: options.unsafe_no_fsync,
+        timing: member.timing,
+        limits: options.limits,
+        auto_compaction: options.auto_compaction,
+        strict_reconfig: clustering.strict_reconfig,
+        pre_vote: member.pre_vote,
+        enable_v2: clustering.enable_v2,
+        unsafe_no_fsync: danger.no_fsync,
         version: ETCD_VERSION.to_owned(),
     }
 }

@@ -27,6 +27,7 @@ use crate::mailbox::{Receiver, Sender};
 use crate::member::Member;
 use crate::snapshots;
 use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
+use crate::v2;
 
 /// Bytes of entries applied under one lock of the state.
 const ROUND_BYTES: usize = 1 << 20;
@@ -51,6 +52,7 @@ struct Round {
     side: Vec<SideChange>,
     compaction: Option<Compaction>,
     leases: Vec<LeaseEvent>,
+    v2: Vec<v2::Outcome>,
     outcomes: Vec<(u64, Outcome)>,
 }
 
@@ -128,6 +130,7 @@ impl Applier {
         round.changes.extend(applied.changes);
         round.side.extend(applied.side);
         round.leases.extend(applied.leases);
+        round.v2.extend(applied.v2);
         if let Some(revision) = applied.compacted {
             let keep = state.kv.keep_at(revision);
             round.compaction = Some(Compaction { revision, keep });
@@ -219,6 +222,7 @@ impl Applier {
             fatal(&error.to_string());
         }
         self.member.publish(&round.changes, &round.leases);
+        self.member.v2.publish(&round.v2);
         self.applied.send_replace(position.index);
         for (id, outcome) in round.outcomes {
             self.replies.send(id, outcome);

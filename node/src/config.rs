@@ -18,6 +18,8 @@ pub struct Config {
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
     pub pre_vote: bool,
+    /// Serve etcd's v2 API.
+    pub enable_v2: bool,
     /// Skip every fsync: for tests and throw-away clusters.
     pub unsafe_no_fsync: bool,
     /// What `/version` and Status say.
@@ -47,14 +49,14 @@ pub struct Bootstrap {
 }
 
 /// The clocks of consensus.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub heartbeat: Duration,
     pub election: Duration,
 }
 
 /// Sizes that a member holds to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Applied entries kept in memory before the log is compacted.
     pub snapshot_count: u64,

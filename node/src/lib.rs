@@ -23,6 +23,7 @@ mod server;
 mod snapshots;
 pub mod storage;
 mod tasks;
+pub mod v2;
 pub mod watch;
 
 pub use bootstrap::Error;

@@ -16,6 +16,7 @@ use crate::lease::Lessor;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
 use crate::storage::store::Store;
+use crate::v2;
 use crate::watch::service::Watchers;
 
 /// Where this member's files are.
@@ -35,6 +36,7 @@ pub struct Member {
     pub store: Store,
     pub watchers: Arc<Watchers>,
     pub lessor: Mutex<Lessor>,
+    pub v2: v2::Local,
     pub metrics: Metrics,
     pub transport: Arc<Transport>,
     pub started: Instant,
@@ -87,6 +89,7 @@ impl Member {
     /// The state was replaced by a snapshot.
     pub fn restored(&self, revision: i64, compacted: i64) {
         self.watchers.restored(revision, compacted);
+        self.v2.hub.restored(&self.state.read().v2);
         self.members_changed();
     }
 
@@ -110,8 +113,11 @@ impl Member {
 
     /// Bytes in use: what a rebuilt store would take.
     pub fn db_size_in_use(&self) -> u64 {
-        let leases = self.state.read().leases.len() as u64 * LEASE_BYTES;
-        let bytes = EMPTY_BYTES + self.store.logical_bytes() + leases;
+        let small = {
+            let state = self.state.read();
+            state.leases.len() as u64 * LEASE_BYTES + state.v2.bytes() as u64
+        };
+        let bytes = EMPTY_BYTES + self.store.logical_bytes() + small;
         bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES
     }
 

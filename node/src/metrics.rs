@@ -87,13 +87,15 @@ pub struct PeerCounts {
     pub received_bytes: AtomicU64,
     pub sent_failures: AtomicU64,
     pub round_trip: Histogram,
+    pub latency: crate::v2::latency::Latency,
 }
 
 impl Default for PeerCounts {
     fn default() -> Self {
         let (sent_bytes, received_bytes, sent_failures) = Default::default();
         let round_trip = Histogram::of_round_trips();
-        Self { sent_bytes, received_bytes, sent_failures, round_trip }
+        let latency = Default::default();
+        Self { sent_bytes, received_bytes, sent_failures, round_trip, latency }
     }
 }
 

@@ -123,6 +123,7 @@ impl Server {
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
         tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
+        tokio::spawn(crate::v2::clock::run(self.member.clone(), self.handle.clone()));
     }
 
     /// Waits until the member must end by itself.
@@ -321,6 +322,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         state: RwLock::new(state),
         store,
         lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
+        v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),

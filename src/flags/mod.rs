@@ -5,20 +5,24 @@
 //! nothing is printed; the environment is an argument. That keeps one invariant easy to
 //! see: the same words always give the same options.
 //!
-//! [`syntax`] splits words into flag and value the way Go's `flag` package does, [`table`]
-//! is the one list of flags (help, defaults and the unknown-flag check read it), [`values`]
-//! and [`urls`] parse single values, and [`options`] puts them together and validates.
+//! [`syntax`] splits words into flag and value the way Go's `flag` package does. The flags
+//! stand in [`groups`], one file for each section of the help text with everything about its
+//! flags: a new one is a row, a field and a line there. [`table`] finds flags and writes the
+//! help text, [`values`] and [`urls`] parse single values, [`options`] puts all together.
 //!
 //! Left to others: whether a data directory already exists (then the bootstrap flags do not
 //! count, see [`NodeOptions::verify_bootstrap`]), resolving host names, and opening ports.
 
+pub mod groups;
 mod options;
 mod syntax;
 mod table;
 mod urls;
 mod values;
 
-pub use options::{AutoCompaction, ClusterState, LogFormat, LogLevel, NodeOptions};
+pub use groups::clustering::ClusterState;
+pub use groups::logging::{LogFormat, LogLevel};
+pub use options::NodeOptions;
 pub use table::help;
 pub use urls::HttpUrl;
 
@@ -88,9 +92,24 @@ pub fn parse(
         syntax::Wanted::Run => {}
     }
     syntax::read_environment(environment, &mut settings);
+    settings.check_all()?;
     // etcd looks at --version before it looks at anything else.
     if settings.boolean("version")? {
         return Ok(Request::Version);
     }
     Ok(Request::Run(Box::new(options::build(&settings)?)))
+}
+
+#[cfg(test)]
+mod testing {
+    use super::{FlagError, NodeOptions, Request, parse};
+
+    /// What these words and no variables mean.
+    pub fn options(words: &[&str]) -> Result<NodeOptions, FlagError> {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        match parse(&words, [])? {
+            Request::Run(options) => Ok(*options),
+            other => panic!("{other:?}"),
+        }
+    }
 }

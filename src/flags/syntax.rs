@@ -6,8 +6,9 @@
 //! flags, and etcd refuses it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::table::{self, FLAGS, Kind};
+use super::table::{self, Flag, Kind};
 use super::{FlagError, values};
 
 /// Where a value came from, for the sentence about a bad one.
@@ -57,6 +58,25 @@ impl Settings {
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, FlagError> {
         let text = self.text(name);
         text.parse().map_err(|_| self.invalid(name, "not a number in range".into()))
+    }
+
+    pub fn duration(&self, name: &str) -> Result<Duration, FlagError> {
+        values::duration(self.text(name)).map_err(|reason| self.invalid(name, reason))
+    }
+
+    /// A value that has the form its flag asks for.
+    fn check(&self, flag: &Flag) -> Result<(), FlagError> {
+        match flag.kind {
+            Kind::Text => Ok(()),
+            Kind::Boolean => self.boolean(flag.name).map(drop),
+            Kind::Number => self.number::<i128>(flag.name).map(drop),
+            Kind::Duration => self.duration(flag.name).map(drop),
+        }
+    }
+
+    /// Checks the form of every value that was given.
+    pub fn check_all(&self) -> Result<(), FlagError> {
+        table::flags().filter(|flag| self.is_given(flag.name)).try_for_each(|flag| self.check(flag))
     }
 
     /// The error for a value of `name` that cannot be used.
@@ -122,7 +142,7 @@ pub fn read_environment(
     let mut variables: Vec<_> = environment.into_iter().filter(|(name, _)| is_ours(name)).collect();
     variables.sort();
     for (variable, value) in variables {
-        let Some(flag) = FLAGS.iter().find(|flag| table::variable(flag.name) == variable) else {
+        let Some(flag) = table::flags().find(|flag| table::variable(flag.name) == variable) else {
             settings.warnings.push(format!("unrecognized environment variable {variable}={value}"));
             continue;
         };

@@ -76,6 +76,11 @@ fn is_host_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
+/// `url,url`, as it is written on a command line.
+pub fn joined(urls: &[HttpUrl]) -> String {
+    urls.iter().map(HttpUrl::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// A comma-separated, not empty list, sorted as etcd sorts it.
 pub fn list(text: &str) -> Result<Vec<HttpUrl>, String> {
     let mut urls = text.split(',').map(HttpUrl::parse).collect::<Result<Vec<HttpUrl>, String>>()?;

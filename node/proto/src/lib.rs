@@ -30,3 +30,8 @@ pub mod peer {
 pub mod command {
     tonic::include_proto!("etcdtuicommand");
 }
+
+/// Requests, rows and events of etcd's v2 keys.
+pub mod v2 {
+    tonic::include_proto!("v2");
+}

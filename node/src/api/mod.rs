@@ -16,8 +16,10 @@ pub mod lease;
 pub mod listen;
 pub mod maintenance;
 pub mod peer;
+pub mod route;
 pub mod rpc_counts;
 pub mod status;
+pub mod v2;
 pub mod watch;
 
 use std::sync::Arc;

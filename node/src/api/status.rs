@@ -75,7 +75,8 @@ impl WireError for ApplyError {
             Self::Cluster(error) => error.code(),
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
-            Self::Unknown => Code::Unknown,
+            // v2 has errors of its own and never comes this way.
+            Self::V2(_) | Self::Unknown => Code::Unknown,
         }
     }
 }

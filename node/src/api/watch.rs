@@ -91,7 +91,7 @@ async fn receive(
             // The client will send no more, but may go on listening.
             Ok(None) => return std::future::pending().await,
             Err(error) => {
-                let _ = replies.send(Err(super::listen::map_decode_error(error))).await;
+                let _ = replies.send(Err(super::route::map_decode_error(error))).await;
                 return;
             }
         }

@@ -22,6 +22,7 @@ use proto::etcdserverpb::{
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
+use crate::v2;
 use side::SideChange;
 
 /// Everything that is replicated.
@@ -33,6 +34,8 @@ pub struct State {
     pub alarms: Alarms,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// The v2 keys, a store of their own.
+    pub v2: v2::Store,
     /// Where in the log this state is.
     pub applied: Position,
 }
@@ -55,6 +58,7 @@ pub enum Reply {
     Compaction(CompactionResponse),
     LeaseGrant(LeaseGrantResponse),
     Alarm(AlarmResponse),
+    V2(std::sync::Arc<v2::Event>),
     /// Done, nothing to tell.
     Done,
 }
@@ -68,6 +72,8 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    V2(#[from] v2::Error),
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     #[error("etcdserver: corrupt cluster")]
@@ -87,6 +93,8 @@ pub struct Applied {
     /// A compaction up to this revision was ordered.
     pub compacted: Option<i64>,
     pub leases: Vec<LeaseEvent>,
+    /// What a v2 command did.
+    pub v2: Option<v2::Outcome>,
 }
 
 /// What the leader's lease clock must hear.
@@ -99,7 +107,14 @@ pub enum LeaseEvent {
 
 impl Applied {
     fn new(reply: Result<Reply, ApplyError>) -> Self {
-        Self { reply, changes: Vec::new(), side: Vec::new(), compacted: None, leases: Vec::new() }
+        Self {
+            reply,
+            changes: Vec::new(),
+            side: Vec::new(),
+            compacted: None,
+            leases: Vec::new(),
+            v2: None,
+        }
     }
 
     fn of_kv<R>(result: Result<KvApplied<R>, KvError>, reply: impl FnOnce(R) -> Reply) -> Self {
@@ -153,6 +168,14 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             state.cluster_version = request.version;
             let mut applied = Applied::new(Ok(Reply::Done));
             applied.side.push(side::cluster_version(&state.cluster_version));
+            applied
+        }
+        Kind::V2(request) => {
+            let (result, outcome, rows) = state.v2.apply(&request);
+            let reply = result.map(|event| event.map_or(Reply::Done, Reply::V2));
+            let mut applied = Applied::new(reply.map_err(ApplyError::V2));
+            applied.side = rows;
+            applied.v2 = Some(outcome);
             applied
         }
     }

@@ -10,6 +10,7 @@ use proto::peer;
 
 use super::State;
 use crate::cluster::{Member, Members};
+use crate::v2;
 
 /// Table numbers; on disk, so for ever.
 pub mod table {
@@ -91,6 +92,7 @@ pub fn dump(state: &State) -> Vec<SideChange> {
     if !state.cluster_version.is_empty() {
         rows.push(cluster_version(&state.cluster_version));
     }
+    rows.extend(v2::rows::dump(&state.v2));
     rows
 }
 
@@ -127,6 +129,9 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
         }
         table::VERSION => {
             state.cluster_version = String::from_utf8(value.to_vec()).map_err(|_| bad())?;
+        }
+        table if v2::rows::owns(table) => {
+            v2::rows::load(&mut state.v2, table, key, value).ok_or_else(bad)?;
         }
         _ => return Err(bad()),
     }

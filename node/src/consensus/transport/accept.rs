@@ -76,7 +76,10 @@ fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
         let input = match frame.kind {
             Some(frame::Kind::Raft(wire)) => {
                 match message::check(wire, from, transport.identity.member_id) {
-                    Ok(message) => Input::Message(message),
+                    Ok(message) => {
+                        transport.appends.count_received(&message);
+                        Input::Message(message)
+                    }
                     Err(error) => {
                         tracing::warn!(peer = %format!("{from:x}"), %error, "dropped a message");
                         continue;
@@ -91,6 +94,7 @@ fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
                 if let Some(counts) = transport.counts_of(from) {
                     let took = transport.now_us().saturating_sub(probe.sent_us);
                     counts.round_trip.observe(Duration::from_micros(took));
+                    counts.latency.observe(Duration::from_micros(took));
                 }
                 continue;
             }

@@ -17,6 +17,7 @@ mod snapshot;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -83,6 +84,35 @@ pub struct LinkState {
     complained: Mutex<Option<String>>,
 }
 
+/// How many messages with entries of the log came and went.
+#[derive(Default)]
+struct Appends {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+/// See [`Transport::append_counts`].
+pub struct AppendCounts {
+    pub sent: u64,
+    pub received: u64,
+}
+
+impl Appends {
+    fn count_sent(&self, message: &Message) {
+        Self::count(&self.sent, message);
+    }
+
+    fn count_received(&self, message: &Message) {
+        Self::count(&self.received, message);
+    }
+
+    fn count(counter: &AtomicU64, message: &Message) {
+        if message.get_msg_type() == MessageType::MsgAppend {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// See the module.
 pub struct Transport {
     pub identity: Identity,
@@ -93,6 +123,7 @@ pub struct Transport {
     started: Instant,
     links: RwLock<HashMap<u64, Link>>,
     members: RwLock<Arc<Members>>,
+    appends: Appends,
     expelled: mpsc::UnboundedSender<Expelled>,
 }
 
@@ -113,6 +144,7 @@ impl Transport {
             started: Instant::now(),
             links: RwLock::default(),
             members: RwLock::default(),
+            appends: Appends::default(),
             expelled,
         })
     }
@@ -157,6 +189,7 @@ impl Transport {
                 self.runtime.spawn(snapshot::send(self.clone(), message));
                 continue;
             }
+            self.appends.count_sent(&message);
             let frame = frame::Kind::Raft(message::to_wire(message));
             if !self.send_frame(to, frame) {
                 let _ = self.inbox.send(Input::Unreachable(to));
@@ -195,6 +228,12 @@ impl Transport {
             links.iter().map(|(id, link)| (*id, link.state.counts.clone())).collect();
         counts.sort_unstable_by_key(|(id, _)| *id);
         counts
+    }
+
+    /// Messages with entries of the log, sent and received.
+    pub fn append_counts(&self) -> AppendCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        AppendCounts { sent: read(&self.appends.sent), received: read(&self.appends.received) }
     }
 
     fn counts_of(&self, member: u64) -> Option<Arc<PeerCounts>> {

@@ -1,0 +1,145 @@
+//! Which service a gRPC request goes to.
+//!
+//! The one way to the services, for requests of clients and for those that this member makes
+//! itself on behalf of a client: nothing that holds for the former can be missed by the
+//! latter. A request goes to the service that its path names, without a router in between:
+//! this is the hot path of every request.
+
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use proto::etcdserverpb::cluster_server::ClusterServer;
+use proto::etcdserverpb::kv_server::KvServer;
+use proto::etcdserverpb::lease_server::LeaseServer;
+use proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use proto::etcdserverpb::watch_server::WatchServer;
+use proto::health::health_server::HealthServer;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::Service as _;
+
+use super::rpc_counts::Call;
+use super::{Service, status};
+
+/// What etcd accepts beyond `--max-request-bytes`.
+const RECEIVE_EXTRA: usize = 512 << 10;
+
+/// The services, ready to be called.
+#[derive(Clone)]
+pub struct Services {
+    kv: KvServer<Service>,
+    watch: WatchServer<Service>,
+    lease: LeaseServer<Service>,
+    cluster: ClusterServer<Service>,
+    maintenance: MaintenanceServer<Service>,
+    health: HealthServer<Service>,
+    /// What all of them work with.
+    pub service: Service,
+}
+
+/// The largest request message that is taken.
+pub fn receive_limit(service: &Service) -> usize {
+    service.member.config.limits.max_request_bytes + RECEIVE_EXTRA
+}
+
+impl Services {
+    /// The services of a member.
+    pub fn new(service: Service) -> Self {
+        let receive = receive_limit(&service);
+        let send = i32::MAX as usize;
+        macro_rules! limited {
+            ($server:ident) => {
+                $server::new(service.clone())
+                    .max_decoding_message_size(receive)
+                    .max_encoding_message_size(send)
+            };
+        }
+        Self {
+            kv: limited!(KvServer),
+            watch: limited!(WatchServer),
+            lease: limited!(LeaseServer),
+            cluster: limited!(ClusterServer),
+            maintenance: limited!(MaintenanceServer),
+            health: limited!(HealthServer),
+            service,
+        }
+    }
+
+    /// Answers a client's gRPC request, and counts it.
+    pub async fn answer<B>(&mut self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let call = Call::begin(&self.service.member, request.uri().path());
+        let response = self.route(request).await;
+        match call {
+            Some(call) => call.answer(response),
+            None => response,
+        }
+    }
+
+    /// Calls the service that the request's path names.
+    pub async fn route<B>(&mut self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let path = request.uri().path();
+        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let answered = match service {
+            "etcdserverpb.KV" => self.kv.call(request).await,
+            "etcdserverpb.Watch" => self.watch.call(request).await,
+            "etcdserverpb.Lease" => self.lease.call(request).await,
+            "etcdserverpb.Cluster" => self.cluster.call(request).await,
+            "etcdserverpb.Maintenance" => self.maintenance.call(request).await,
+            "grpc.health.v1.Health" => self.health.call(request).await,
+            _ => Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
+        };
+        map_too_large(answered.unwrap_or_else(|never| match never {}))
+    }
+}
+
+/// tonic's own words for a message over the limit.
+const TOO_LARGE: &str = "decoded message length too large: found ";
+
+/// Says what etcd says of a request message over the limit.
+pub fn map_decode_error(error: Status) -> Status {
+    if error.code() != Code::OutOfRange {
+        return error;
+    }
+    let Some((_, numbers)) = error.message().split_once(TOO_LARGE) else { return error };
+    let mut numbers = numbers.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let mut number = || numbers.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    let (size, limit) = (number(), number());
+    status::message_too_large(size, limit)
+}
+
+fn map_too_large(response: Response<Body>) -> Response<Body> {
+    // Only a response that failed at once carries its status in the headers.
+    let Some(code) = response.headers().get("grpc-status") else { return response };
+    if code != "11" {
+        return response;
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(error) => map_decode_error(error).into_http(),
+        None => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_over_the_limit_is_told_in_etcds_words() {
+        let text = "Error, decoded message length too large: found 2200000 bytes, the limit is: 2097152 bytes";
+        let mapped = map_decode_error(Status::out_of_range(text));
+        assert_eq!(mapped.code(), Code::ResourceExhausted);
+        assert_eq!(
+            mapped.message(),
+            "grpc: received message larger than max (2200000 vs. 2097152)"
+        );
+        let other = Status::out_of_range("etcdserver: mvcc: required revision has been compacted");
+        assert_eq!(map_decode_error(other).code(), Code::OutOfRange);
+    }
+}

@@ -1,0 +1,32 @@
+//! The flags, one file for each section of the help text.
+//!
+//! A group is a `SECTION` (its flags, their defaults, one line about each) and a `build` that
+//! turns the settings into what the node is to be told, usually a part of
+//! [`node::config::Config`]. To add a flag: one row in its group's `SECTION`, one field in
+//! what `build` returns, one line in `build`. To add a group: one file, one line in
+//! [`SECTIONS`], one field of [`super::NodeOptions`].
+
+pub mod clustering;
+pub mod compaction;
+pub mod danger;
+pub mod internal;
+pub mod limits;
+pub mod listen;
+pub mod logging;
+pub mod member;
+pub mod tuning;
+
+use super::table::Section;
+
+/// All groups, in the order of the help text.
+pub const SECTIONS: &[Section] = &[
+    member::SECTION,
+    listen::SECTION,
+    clustering::SECTION,
+    limits::SECTION,
+    compaction::SECTION,
+    logging::SECTION,
+    tuning::SECTION,
+    danger::SECTION,
+    internal::SECTION,
+];
