@@ -86,6 +86,7 @@ fn config(options: NodeOptions) -> Config {
         },
         timing: member.timing,
         limits: options.limits,
+        upkeep: options.upkeep,
         auto_compaction: options.auto_compaction,
         strict_reconfig: clustering.strict_reconfig,
         pre_vote: member.pre_vote,

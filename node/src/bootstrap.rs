@@ -68,6 +68,8 @@ pub enum Error {
     SnapshotLost(u64),
     #[error("the log ends at {last} but the state before {first} is missing")]
     Gap { first: u64, last: u64 },
+    #[error("the initial corruption check failed: {0}")]
+    Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
     #[error("cannot listen on {address}: {source}; stop what uses the port or choose another one")]

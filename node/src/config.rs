@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::features::Features;
+
 /// Everything that is decided before a member starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +17,7 @@ pub struct Config {
     pub timing: Timing,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub upkeep: Upkeep,
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
     pub pre_vote: bool,
@@ -68,6 +71,38 @@ pub struct Limits {
     pub max_txn_ops: usize,
 }
 
+/// What a member checks and reports by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    pub features: Features,
+    /// Between comparisons of all members' data.
+    pub corrupt_check: Option<Duration>,
+    /// Between comparisons after compactions, if their gate is open.
+    pub compact_hash_check: Duration,
+    /// Between looks whether a downgrade is over.
+    pub downgrade_check: Option<Duration>,
+    /// After this long an idle watcher that asked for it is told the revision.
+    pub watch_progress: Duration,
+    pub max_learners: u32,
+    /// Also histograms of how long calls take.
+    pub extensive_metrics: bool,
+}
+
+impl Default for Upkeep {
+    /// etcd's defaults.
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            corrupt_check: None,
+            compact_hash_check: Duration::from_secs(60),
+            downgrade_check: Some(Duration::from_secs(5)),
+            watch_progress: Duration::from_secs(600),
+            max_learners: 1,
+            extensive_metrics: false,
+        }
+    }
+}
+
 /// When old revisions are compacted without being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoCompaction {
@@ -76,6 +111,13 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// Keep this many revisions.
     Revisions(i64),
+}
+
+impl Limits {
+    /// The quota as etcd shows it: -1 says that there is none.
+    pub fn quota_for_show(&self) -> i64 {
+        self.quota_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
 }
 
 impl Timing {

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod consensus;
 mod disaster;
+pub mod features;
 pub mod kv;
 pub mod lease;
 pub mod machine;
@@ -23,6 +24,7 @@ mod server;
 mod snapshots;
 pub mod storage;
 mod tasks;
+mod upkeep;
 pub mod v2;
 pub mod watch;
 

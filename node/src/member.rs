@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::consensus::transport::dial::REMOVED_TEXT;
 use crate::consensus::transport::{Expelled, Identity, Transport};
+use crate::features::Feature;
 use crate::kv::Change;
 use crate::lease::Lessor;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
-use crate::storage::store::Store;
+use crate::storage::store::{Store, StoreError};
 use crate::v2;
 use crate::watch::service::Watchers;
 
@@ -41,6 +42,8 @@ pub struct Member {
     pub transport: Arc<Transport>,
     pub started: Instant,
     pub expelled: mpsc::UnboundedSender<Expelled>,
+    /// What the gRPC health check says.
+    pub serving: watch::Sender<bool>,
     /// Size of the applied state as clients see it; see [`Member::db_size`].
     pub size: AtomicU64,
 }
@@ -128,8 +131,21 @@ impl Member {
         self.size.fetch_max(in_use, Ordering::Relaxed).max(in_use)
     }
 
+    /// Rebuilds the store. Takes long: call where blocking is allowed.
+    pub fn defragment(&self) -> Result<(), StoreError> {
+        let stop = self.config.upkeep.features.enabled(Feature::StopGrpcServiceOnDefrag);
+        if stop {
+            self.serving.send_replace(false);
+        }
+        let done = self.store.defragment();
+        if stop {
+            self.serving.send_replace(true);
+        }
+        done.map(|()| self.defragmented())
+    }
+
     /// The store was rebuilt: what is free is given back.
-    pub fn defragmented(&self) {
+    fn defragmented(&self) {
         self.size.store(self.db_size_in_use(), Ordering::Relaxed);
     }
 

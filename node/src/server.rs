@@ -33,6 +33,7 @@ use crate::consensus::logger;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
+use crate::features::Feature;
 use crate::lease::Lessor;
 use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
@@ -41,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::storage::data_dir::{DataDir, new_directory_id};
 use crate::storage::store::StoreOptions;
 use crate::tasks;
+use crate::upkeep;
 use crate::watch::service::Watchers;
 
 /// Leases revoked at one tick of the lease clock, twice a second.
@@ -89,6 +91,7 @@ impl Server {
             peers.handle.clone(),
             expel.clone(),
         );
+        transport.set_members(&booted.members);
         let mut server = wire(Open {
             config,
             directories,
@@ -102,13 +105,19 @@ impl Server {
             expel,
             metrics,
         })?;
-        server.serve(clients, peer_listeners);
-        server.start_tasks();
+        let service = api::Service::new(server.member.clone(), server.handle.clone());
+        upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
+        server.serve(&service, clients, peer_listeners);
+        server.start_tasks(&service);
         Ok(server)
     }
 
-    fn serve(&mut self, clients: Vec<TcpListener>, peers: Vec<std::net::TcpListener>) {
-        let service = api::Service::new(self.member.clone(), self.handle.clone());
+    fn serve(
+        &mut self,
+        service: &api::Service,
+        clients: Vec<TcpListener>,
+        peers: Vec<std::net::TcpListener>,
+    ) {
         for listener in peers {
             self.peers.handle.spawn(api::peer::serve(listener, service.clone()));
         }
@@ -117,13 +126,14 @@ impl Server {
         }
     }
 
-    fn start_tasks(&self) {
+    fn start_tasks(&self, service: &api::Service) {
         tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
         tokio::spawn(tasks::auto_compaction(self.member.clone(), self.handle.clone()));
         tokio::spawn(crate::v2::clock::run(self.member.clone(), self.handle.clone()));
+        upkeep::start(service);
     }
 
     /// Waits until the member must end by itself.
@@ -294,17 +304,21 @@ fn raft_core(
     Ok(core)
 }
 
+fn lessor(config: &Config) -> Lessor {
+    let checkpoints = config.upkeep.features.enabled(Feature::LeaseCheckpoint);
+    Lessor::new(REVOCATIONS_PER_TICK).with_checkpoints(checkpoints)
+}
+
 /// Makes the threads and what they share, and starts them.
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
-    let Booted { identity, wal, store, state, log, members, snapshot_bytes, alone } = booted;
+    let Booted { identity, wal, store, state, log, snapshot_bytes, alone, .. } = booted;
     let core = raft_core(&config, identity.member_id, &state, log, alone)?;
-    transport.set_members(&members);
     let queues = Queues::new();
     let (answers, answered) = mpsc::unbounded_channel();
     let (leadership, leadership_seen) = watch::channel(Default::default());
     let (applied_now, applied_seen) = watch::channel(state.applied.index);
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::<Progress>::default();
     let parts = Parts {
         inbox: open.inbox.clone(),
         timeout: config.timing.request_timeout(),
@@ -315,18 +329,19 @@ fn wire(open: Open) -> Result<Server, Error> {
     };
     let (handle, replies) = Handle::new(parts, first_proposal_id());
     let member = Arc::new(Member {
+        lessor: Mutex::new(lessor(&config)),
         config,
         identity,
         directories,
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
-        lessor: Mutex::new(Lessor::new(REVOCATIONS_PER_TICK)),
         v2: Default::default(),
         metrics: open.metrics,
         transport: transport.clone(),
         started: Instant::now(),
         expelled: open.expel,
+        serving: watch::Sender::new(true),
         size: Default::default(),
     });
     let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message as _;
-use proto::command::{ClusterVersion, Command, LeaseRevoke, MemberAttributes, command::Kind};
+use proto::command::{
+    Command, LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
+};
 use proto::etcdserverpb::CompactionRequest;
 
 use crate::config::AutoCompaction;
@@ -18,12 +20,9 @@ use crate::metrics::Metrics;
 const RETRY: Duration = Duration::from_millis(200);
 /// etcd's lease loop.
 const LEASE_TICK: Duration = Duration::from_millis(500);
-/// etcd's `--watch-progress-notify-interval`.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
-/// The version that all members of a cluster of ours have.
-const CLUSTER_VERSION: &str = "3.6.0";
 
-fn encode(kind: Kind) -> bytes::Bytes {
+/// A command that this member proposes by itself.
+pub fn encode(kind: Kind) -> bytes::Bytes {
     Command { kind: Some(kind) }.encode_to_vec().into()
 }
 
@@ -47,21 +46,6 @@ pub async fn publish(member: Arc<Member>, handle: Handle) {
         tracing::info!(%address, "serving client traffic insecurely; this is strongly discouraged");
     }
     tracing::info!("ready to serve client requests");
-    agree_on_version(&member, &handle).await;
-}
-
-/// The leader writes the cluster's version down once.
-async fn agree_on_version(member: &Member, handle: &Handle) {
-    loop {
-        if member.state.read().cluster_version == CLUSTER_VERSION {
-            return;
-        }
-        if handle.leadership().is_leader {
-            let version = ClusterVersion { version: CLUSTER_VERSION.to_owned() };
-            let _ = handle.propose(encode(Kind::ClusterVersion(version))).await;
-        }
-        tokio::time::sleep(RETRY).await;
-    }
 }
 
 /// While this member leads, ends leases whose time is over.
@@ -87,7 +71,16 @@ pub async fn lease_clock(member: Arc<Member>, handle: Handle) {
             promote(&member);
             led_term = now.term;
         }
-        let expired = member.lessor.lock().tick(member.now());
+        let (expired, checkpoints) = {
+            let mut lessor = member.lessor.lock();
+            (lessor.tick(member.now()), lessor.checkpoints(member.now()))
+        };
+        if !checkpoints.is_empty() {
+            let left = checkpoints.into_iter().map(|(id, seconds)| Left { id, seconds }).collect();
+            let command = encode(Kind::LeaseCheckpoint(LeaseCheckpoint { left }));
+            let (handle, term) = (handle.clone(), now.term);
+            tokio::spawn(async move { handle.propose_in_term(command, term).await });
+        }
         if expired.is_empty() {
             continue;
         }
@@ -101,8 +94,16 @@ pub async fn lease_clock(member: Arc<Member>, handle: Handle) {
 }
 
 fn promote(member: &Member) {
-    let leases: Vec<(i64, i64)> = member.state.read().leases.export().collect();
-    member.lessor.lock().promote(member.now(), member.config.timing.election, leases);
+    let (leases, checkpoints): (Vec<_>, Vec<_>) = {
+        let state = member.state.read();
+        (state.leases.export().collect(), state.leases.checkpoints().collect())
+    };
+    let (now, extend) = (member.now(), member.config.timing.election);
+    let mut lessor = member.lessor.lock();
+    lessor.promote(now, extend, leases);
+    for (id, left) in checkpoints {
+        lessor.resume(id, left, now + extend);
+    }
 }
 
 /// Brings watchers up to date that are behind, a bounded piece at a time.
@@ -127,7 +128,7 @@ pub async fn catch_up_watchers(member: Arc<Member>) {
 /// Tells idle watchers that asked for it how far the store is.
 pub async fn watch_progress(member: Arc<Member>) {
     loop {
-        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        tokio::time::sleep(member.config.upkeep.watch_progress).await;
         member.watchers.progress_tick();
     }
 }

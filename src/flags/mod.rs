@@ -48,6 +48,9 @@ pub enum FlagError {
     NotAFlag { word: String },
     #[error("invalid value {value:?} for {origin}: {reason}")]
     InvalidValue { origin: String, value: String, reason: String },
+    /// Readable, but not to be run; the words are etcd's.
+    #[error("{0}")]
+    Configuration(String),
     #[error("--advertise-client-urls is required when --listen-client-urls is set explicitly")]
     AdvertiseMissing,
     #[error(

@@ -1,10 +1,10 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Limits};
+use node::config::{AutoCompaction, Limits, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, internal, limits, listen, logging, member, tuning,
+    clustering, compaction, danger, internal, limits, listen, logging, member, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -16,6 +16,7 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
@@ -33,6 +34,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,

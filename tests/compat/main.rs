@@ -22,6 +22,7 @@ mod process;
 mod recipes;
 mod refusals;
 mod txn;
+mod upkeep;
 mod watch;
 mod wire;
 mod wire_watch;

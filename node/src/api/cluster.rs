@@ -134,6 +134,7 @@ impl Cluster for Service {
             member_id: id,
             peer_urls,
             is_learner: request.is_learner,
+            max_learners: Some(self.member.config.upkeep.max_learners),
         };
         self.change_members(change).await?;
         let member = self.member.state.read().members.get(id).map(crate::cluster::Member::to_proto);
@@ -171,7 +172,7 @@ impl Cluster for Service {
             kind: member_change::Kind::Update as i32,
             member_id: request.id,
             peer_urls: request.peer_ur_ls,
-            is_learner: false,
+            ..MemberChange::default()
         };
         // An unknown member is the first thing to say, whatever the URLs are.
         self.judge(&change)?;

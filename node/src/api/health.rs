@@ -1,4 +1,7 @@
 //! The standard gRPC health check.
+//!
+//! A member serves as long as it runs, except while it defragments with the feature gate
+//! `StopGRPCServiceOnDefrag` open.
 
 use proto::health::health_check_response::ServingStatus;
 use proto::health::health_server::Health;
@@ -9,8 +12,9 @@ use tonic::{Request, Response, Status};
 
 use super::Service;
 
-fn serving() -> HealthCheckResponse {
-    HealthCheckResponse { status: ServingStatus::Serving as i32 }
+fn response(serving: bool) -> HealthCheckResponse {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    HealthCheckResponse { status: status as i32 }
 }
 
 #[tonic::async_trait]
@@ -20,7 +24,7 @@ impl Health for Service {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if request.get_ref().service.is_empty() {
-            Ok(Response::new(serving()))
+            Ok(Response::new(response(*self.member.serving.borrow())))
         } else {
             Err(Status::not_found("unknown service"))
         }
@@ -33,13 +37,24 @@ impl Health for Service {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let known = request.get_ref().service.is_empty();
-        let status = if known { ServingStatus::Serving } else { ServingStatus::ServiceUnknown };
+        let mut serving = self.member.serving.subscribe();
         let (replies, stream) = mpsc::channel(1);
-        let response = HealthCheckResponse { status: status as i32 };
         tokio::spawn(async move {
-            let _ = replies.send(Ok(response)).await;
-            // The status does not change while the member runs.
-            replies.closed().await;
+            if !known {
+                let status = ServingStatus::ServiceUnknown as i32;
+                let _ = replies.send(Ok(HealthCheckResponse { status })).await;
+                return replies.closed().await;
+            }
+            loop {
+                let now = response(*serving.borrow_and_update());
+                if replies.send(Ok(now)).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    changed = serving.changed() => if changed.is_err() { return },
+                    () = replies.closed() => return,
+                }
+            }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

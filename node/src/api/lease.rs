@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proto::command::{LeaseRevoke, command::Kind};
+use proto::command::{LeaseCheckpoint, LeaseRevoke, command::Kind, lease_checkpoint::Left};
 use proto::etcdserverpb::lease_server::Lease;
 use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
@@ -19,9 +19,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{self, to_status};
 use super::{Service, unexpected};
+use crate::features::Feature;
 use crate::lease::{LeaseError, MAXIMUM_TTL, minimum_ttl};
 use crate::machine::Reply;
 use crate::metrics::Metrics;
+use crate::tasks;
 
 /// What a grant counts against the quota (etcd's figure).
 const GRANT_COST: u64 = 64;
@@ -35,6 +37,7 @@ const APPLY_WAIT: Duration = Duration::from_secs(1);
 impl Service {
     /// Renews on this member's clock, if it leads. `Ok(None)`: there is no such lease.
     pub async fn renew_here(&self, id: i64) -> Result<Option<i64>, LeaseError> {
+        self.take_checkpoint_back(id).await?;
         let renew = || {
             let renewed = self.member.lessor.lock().renew(id, self.member.now());
             match renewed {
@@ -46,15 +49,30 @@ impl Service {
                 Err(error) => Err(error),
             }
         };
-        if let Some(ttl) = renew()? {
+        if self.member.config.upkeep.features.enabled(Feature::FastLeaseKeepAlive)
+            && let Some(ttl) = renew()?
+        {
             return Ok(Some(ttl));
         }
         let commit = self.handle.progress().commit.load(std::sync::atomic::Ordering::Relaxed);
-        if self.handle.applied() >= commit {
-            return Ok(None);
-        }
         let _ = tokio::time::timeout(APPLY_WAIT, self.handle.wait_applied(commit)).await;
         renew()
+    }
+
+    /// A renewal must not be undone by what the log remembers of the time before it.
+    async fn take_checkpoint_back(&self, id: i64) -> Result<(), LeaseError> {
+        let Some(generation) = self.member.lessor.lock().noted(id) else { return Ok(()) };
+        let term = self.handle.leadership().term;
+        let left = vec![Left { id, seconds: 0 }];
+        let command = tasks::encode(Kind::LeaseCheckpoint(LeaseCheckpoint { left }));
+        match self.handle.propose_in_term(command, term).await {
+            Ok(_) => {
+                self.member.lessor.lock().taken_back(id, generation);
+                Ok(())
+            }
+            // Whoever leads now is asked again.
+            Err(_) => Err(LeaseError::NotLeader),
+        }
     }
 
     /// Seconds left and seconds granted, on this member's clock, if it leads.

@@ -8,9 +8,10 @@ use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
-    HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
-    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+    MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
+    StatusResponse,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
@@ -18,7 +19,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::hash::{HashError, Hashed, hash_kv};
 use super::status::{self, to_status};
 use super::{Service, unexpected};
 use crate::machine::Reply;
@@ -32,15 +32,9 @@ const SECTOR_BYTES: u64 = 512;
 const STORAGE_VERSION: &str = "3.6.0";
 
 impl Service {
-    async fn hash(&self, revision: i64) -> Result<Hashed, Status> {
-        let member = self.member.clone();
-        let hashed = tokio::task::spawn_blocking(move || hash_kv(&member, revision)).await;
-        let stopped = |_| to_status(crate::consensus::handle::ConsensusError::Stopped);
-        match hashed.map_err(stopped)? {
-            Ok(hashed) => Ok(hashed),
-            Err(HashError::Revision(error)) => Err(to_status(error)),
-            Err(HashError::Store(error)) => Err(Status::data_loss(error.to_string())),
-        }
+    /// Format of the stored state, as etcd names it: that of the cluster version.
+    pub fn storage_version(&self) -> String {
+        self.member.state.read().cluster_version.clone()
     }
 
     /// What is wrong, in etcd's words.
@@ -105,9 +99,9 @@ impl Maintenance for Service {
             errors: self.status_errors(),
             db_size_in_use: member.db_size_in_use().cast_signed(),
             is_learner: self.is_learner(),
-            storage_version: STORAGE_VERSION.to_owned(),
-            db_size_quota: member.config.limits.quota_bytes.unwrap_or(0).cast_signed(),
-            downgrade_info: Some(Default::default()),
+            storage_version: self.storage_version(),
+            db_size_quota: member.config.limits.quota_for_show(),
+            downgrade_info: Some(self.downgrade_info()),
         }))
     }
 
@@ -116,11 +110,7 @@ impl Maintenance for Service {
         _request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
         let member = self.member.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            member.store.defragment()?;
-            member.defragmented();
-            Ok::<_, crate::storage::store::StoreError>(())
-        });
+        let done = tokio::task::spawn_blocking(move || member.defragment());
         match done.await {
             Ok(Ok(())) => Ok(Response::new(DefragmentResponse { header: None })),
             Ok(Err(error)) => Err(Status::unknown(error.to_string())),
@@ -129,7 +119,7 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        let hashed = Service::hash(self, 0).await?;
+        let hashed = self.hash_here(0).await?;
         let header = Some(self.header_at(hashed.current_revision));
         Ok(Response::new(HashResponse { header, hash: hashed.hash }))
     }
@@ -138,7 +128,7 @@ impl Maintenance for Service {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
-        let hashed = Service::hash(self, request.into_inner().revision).await?;
+        let hashed = self.hash_here(request.into_inner().revision).await?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.header_at(hashed.current_revision)),
             hash: hashed.hash,
@@ -182,6 +172,14 @@ impl Maintenance for Service {
             self.handle.transfer(target).await.map_err(to_status)?;
         }
         Ok(Response::new(MoveLeaderResponse { header: None }))
+    }
+
+    async fn downgrade(
+        &self,
+        request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        self.refuse_learner()?;
+        Ok(Response::new(self.downgrade_call(request.into_inner()).await?))
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod authority;
 pub mod cluster;
+mod compare;
 mod counted_io;
+mod downgrade;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -31,6 +33,7 @@ use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
 use tonic::Status;
 
 use crate::consensus::handle::{Handle, Outcome};
+use crate::features::Feature;
 use crate::machine::Reply;
 use crate::member::Member;
 use crate::metrics::Metrics;
@@ -67,17 +70,36 @@ impl Service {
 
     /// Proposes a client's command; gives the reply and the revision after it.
     pub async fn propose(&self, kind: Kind) -> Result<(Reply, i64), Status> {
+        let first = self.goes_first(&kind);
         let data = Command { kind: Some(kind) }.encode_to_vec();
         if data.len() > self.member.config.limits.max_request_bytes {
             return Err(status::request_too_large());
         }
-        match self.handle.propose(data.into()).await {
+        let outcome = if first {
+            self.handle.propose_first(data.into()).await
+        } else {
+            self.handle.propose(data.into()).await
+        };
+        match outcome {
             Ok(Outcome { reply, revision }) => Ok((reply.map_err(to_status)?, revision)),
             Err(error) => {
                 Metrics::count(&self.member.metrics.proposals_failed);
                 Err(to_status(error))
             }
         }
+    }
+
+    /// With the gate `PriorityRequest`: what frees space or mends the cluster.
+    fn goes_first(&self, kind: &Kind) -> bool {
+        self.member.config.upkeep.features.enabled(Feature::PriorityRequest)
+            && matches!(
+                kind,
+                Kind::Compaction(_)
+                    | Kind::DeleteRange(_)
+                    | Kind::LeaseRevoke(_)
+                    | Kind::Alarm(_)
+                    | Kind::Downgrade(_)
+            )
     }
 
     /// Waits until a read here is linearizable.

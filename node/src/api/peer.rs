@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 use proto::peer::peer_client::PeerClient;
 use proto::peer::peer_server::{Peer, PeerServer};
 use proto::peer::{
-    Batch, LeaseRenewRequest, LeaseRenewResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
-    Member, MembersRequest, MembersResponse, PromoteRequest, PromoteResponse, SnapshotChunk,
-    SnapshotReceived, StreamClosed,
+    Batch, HashKvAnswer, HashKvAsk, LeaseRenewRequest, LeaseRenewResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, Member, MembersRequest, MembersResponse, PromoteRequest,
+    PromoteResponse, SnapshotChunk, SnapshotReceived, StreamClosed,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
@@ -109,6 +109,7 @@ impl Peer for Service {
             members: members.collect(),
             removed: state.members.removed().collect(),
             bootstrapped: state.applied.index > 1,
+            version: self.member.config.version.clone(),
         }))
     }
 
@@ -138,5 +139,9 @@ impl Peer for Service {
         }
         self.promote_here(request.into_inner().id).await?;
         Ok(Response::new(PromoteResponse {}))
+    }
+
+    async fn hash_kv(&self, request: Request<HashKvAsk>) -> Result<Response<HashKvAnswer>, Status> {
+        Ok(Response::new(self.answer_hash(request.into_inner()).await?))
     }
 }

@@ -44,7 +44,7 @@ const METHODS: [(&str, &[&str]); 6] = [
     ),
     (
         "etcdserverpb.Maintenance",
-        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader"],
+        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
     ),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];

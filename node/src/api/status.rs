@@ -6,6 +6,7 @@
 use tonic::{Code, Status};
 
 use crate::cluster::ClusterError;
+use crate::cluster::version::DowngradeError;
 use crate::consensus::handle::ConsensusError;
 use crate::kv::KvError;
 use crate::lease::LeaseError;
@@ -67,12 +68,22 @@ impl WireError for ClusterError {
     }
 }
 
+impl WireError for DowngradeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Format | Self::Target => Code::InvalidArgument,
+            Self::InProgress | Self::NoClusterVersion => Code::FailedPrecondition,
+        }
+    }
+}
+
 impl WireError for ApplyError {
     fn code(&self) -> Code {
         match self {
             Self::Kv(error) => error.code(),
             Self::Lease(error) => error.code(),
             Self::Cluster(error) => error.code(),
+            Self::Downgrade(error) => error.code(),
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
             // v2 has errors of its own and never comes this way.

@@ -60,8 +60,8 @@ pub enum ClusterError {
     Unhealthy,
 }
 
-/// Learners at one time; etcd's default for `--max-learners`.
-pub const MAX_LEARNERS: usize = 1;
+/// Learners at one time, if the proposer does not say (etcd's default of `--max-learners`).
+pub const MAX_LEARNERS: u32 = 1;
 
 /// All members, present and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +159,8 @@ impl Members {
                     return Err(ClusterError::PeerUrlExists);
                 }
                 let learners = self.iter().filter(|member| member.is_learner).count();
-                if change.is_learner && learners >= MAX_LEARNERS {
+                let most = change.max_learners.unwrap_or(MAX_LEARNERS);
+                if change.is_learner && learners as u64 >= u64::from(most) {
                     return Err(ClusterError::TooManyLearners);
                 }
                 Ok(())
@@ -246,6 +247,7 @@ mod tests {
             member_id: id,
             peer_urls: vec![url.to_owned()],
             is_learner,
+            max_learners: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod members;
 pub mod rules;
+pub mod version;
 
 pub use members::{ClusterError, Member, Members};
 

@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn change(kind: member_change::Kind, id: u64) -> MemberChange {
-        MemberChange { kind: kind as i32, member_id: id, peer_urls: vec![], is_learner: false }
+        MemberChange { kind: kind as i32, member_id: id, ..MemberChange::default() }
     }
 
     fn up(_: u64) -> Option<Duration> {

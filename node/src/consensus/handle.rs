@@ -47,6 +47,8 @@ pub enum ConsensusError {
 
 /// Committed entries that may wait to be applied before new requests are refused.
 const APPLY_LAG_MAX: u64 = 5000;
+/// The same for requests with priority.
+const APPLY_LAG_MAX_PRIORITY: u64 = 10_000;
 /// Proposals of this member under way at one time; more are refused.
 const PROPOSALS_MAX: usize = 20_000;
 
@@ -137,7 +139,13 @@ impl Handle {
 
     /// Proposes an encoded command and waits until this member has applied it.
     pub async fn propose(&self, data: Bytes) -> Result<Outcome, ConsensusError> {
-        self.admit()?;
+        self.admit(APPLY_LAG_MAX)?;
+        self.submit(data, false, None).await
+    }
+
+    /// Proposes what helps out of an overload, and is therefore let through longer.
+    pub async fn propose_first(&self, data: Bytes) -> Result<Outcome, ConsensusError> {
+        self.admit(APPLY_LAG_MAX_PRIORITY)?;
         self.submit(data, false, None).await
     }
 
@@ -152,11 +160,11 @@ impl Handle {
         self.submit(data, false, Some(term)).await
     }
 
-    fn admit(&self) -> Result<(), ConsensusError> {
+    fn admit(&self, lag_max: u64) -> Result<(), ConsensusError> {
         let shared = &self.inner;
         let commit = shared.progress.commit.load(Ordering::Relaxed);
         let lag = commit.saturating_sub(*shared.applied.borrow());
-        if lag > APPLY_LAG_MAX || shared.slots.lock().len() >= PROPOSALS_MAX {
+        if lag > lag_max || shared.slots.lock().len() >= PROPOSALS_MAX {
             return Err(ConsensusError::TooManyRequests);
         }
         Ok(())

@@ -23,9 +23,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::LeaseError;
+use super::checkpoint::Checkpoints;
 
 /// How long a revocation may take before it is asked for again.
 pub const RETRY: Duration = Duration::from_secs(3);
+
+/// Leases noted in one entry of the log (etcd's).
+const CHECKPOINTS_PER_TICK: usize = 1000;
 
 /// Expiry times of all leases, while this member leads.
 #[derive(Clone, Debug)]
@@ -34,6 +38,7 @@ pub struct Lessor {
     leases: HashMap<i64, Clock>,
     schedule: BTreeSet<(Duration, i64)>,
     revocations_per_tick: usize,
+    checkpoints: Checkpoints,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +58,14 @@ impl Lessor {
             leases: HashMap::new(),
             schedule: BTreeSet::new(),
             revocations_per_tick: revocations_per_tick.max(1),
+            checkpoints: Checkpoints::default(),
         }
+    }
+
+    /// With the feature gate `LeaseCheckpoint` as given.
+    pub fn with_checkpoints(mut self, enabled: bool) -> Self {
+        self.checkpoints = Checkpoints::new(enabled);
+        self
     }
 
     /// Whether this lessor keeps time.
@@ -74,7 +86,47 @@ impl Lessor {
         self.leading = true;
         for (id, ttl) in leases {
             self.start(id, ttl, now.saturating_add(extend));
+            self.checkpoints.plan(id, whole_seconds(ttl), now);
         }
+    }
+
+    /// The log says that `left` seconds were left of the lease: it runs on from there, counted
+    /// from `from`, and not from its full TTL.
+    pub fn resume(&mut self, id: i64, left: i64, from: Duration) {
+        let Some(clock) = self.leases.get_mut(&id) else { return };
+        self.schedule.remove(&(clock.scheduled, id));
+        clock.expiry = clock.expiry.min(expiry(left, from));
+        clock.scheduled = clock.expiry;
+        self.schedule.insert((clock.scheduled, id));
+        self.checkpoints.note(id);
+    }
+
+    /// The leases whose checkpoint is due, with the seconds that are left of them.
+    pub fn checkpoints(&mut self, now: Duration) -> Vec<(i64, i64)> {
+        let mut noted = Vec::new();
+        for id in self.checkpoints.take_due(now, CHECKPOINTS_PER_TICK) {
+            let Some(clock) = self.leases.get(&id).filter(|clock| clock.expiry > now) else {
+                continue;
+            };
+            let left = clock.expiry - now;
+            let seconds = i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+            self.checkpoints.plan(id, left, now);
+            if seconds < clock.ttl {
+                self.checkpoints.note(id);
+                noted.push((id, seconds));
+            }
+        }
+        noted
+    }
+
+    /// Which checkpoint of the lease must be taken back before it may be renewed.
+    pub fn noted(&self, id: i64) -> Option<u64> {
+        self.checkpoints.noted(id)
+    }
+
+    /// The log says that this checkpoint counts no more.
+    pub fn taken_back(&mut self, id: i64, generation: u64) {
+        self.checkpoints.taken_back(id, generation);
     }
 
     /// Stops keeping time and forgets all expiries.
@@ -82,6 +134,7 @@ impl Lessor {
         self.leading = false;
         self.leases.clear();
         self.schedule.clear();
+        self.checkpoints.clear();
     }
 
     /// A lease was granted (the grant was applied).
@@ -89,6 +142,7 @@ impl Lessor {
         if self.leading {
             self.revoked(id);
             self.start(id, ttl, now);
+            self.checkpoints.plan(id, whole_seconds(ttl), now);
         }
     }
 
@@ -96,6 +150,7 @@ impl Lessor {
     pub fn revoked(&mut self, id: i64) {
         if let Some(clock) = self.leases.remove(&id) {
             self.schedule.remove(&(clock.scheduled, id));
+            self.checkpoints.forget(id);
         }
     }
 
@@ -111,7 +166,9 @@ impl Lessor {
         }
         // A renewal never shortens a lease that was extended at promotion.
         clock.expiry = clock.expiry.max(expiry(clock.ttl, now));
-        Ok(clock.ttl)
+        let ttl = clock.ttl;
+        self.checkpoints.plan(id, whole_seconds(ttl), now);
+        Ok(ttl)
     }
 
     /// Whole seconds until the lease expires; `None` when it is unknown or has expired.
@@ -161,8 +218,12 @@ impl Lessor {
     }
 }
 
+fn whole_seconds(ttl: i64) -> Duration {
+    Duration::from_secs(u64::try_from(ttl).unwrap_or(0))
+}
+
 fn expiry(ttl: i64, from: Duration) -> Duration {
-    from.saturating_add(Duration::from_secs(u64::try_from(ttl).unwrap_or(0)))
+    from.saturating_add(whole_seconds(ttl))
 }
 
 #[cfg(test)]

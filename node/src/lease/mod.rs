@@ -16,6 +16,7 @@
 //! Choosing an id for a request with id 0, raising a short TTL with [`minimum_ttl`] before
 //! the grant is proposed (so that the log holds the granted TTL), and proposing revocations.
 
+pub mod checkpoint;
 pub mod lessor;
 pub mod state;
 

@@ -26,7 +26,15 @@ pub struct Leases {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lease {
     ttl: i64,
+    /// Seconds left at the last checkpoint; 0 when it was renewed since, or never noted.
+    left: i64,
     keys: BTreeSet<Arc<[u8]>>,
+}
+
+impl Lease {
+    fn new(ttl: i64) -> Self {
+        Self { ttl, left: 0, keys: BTreeSet::new() }
+    }
 }
 
 impl Leases {
@@ -38,7 +46,7 @@ impl Leases {
     /// The leases of a snapshot, as [`Leases::export`] gave them. Their keys are attached
     /// again from the current values, with [`Leases::attach`].
     pub fn restore(leases: impl IntoIterator<Item = (i64, i64)>) -> Self {
-        let leases = leases.into_iter().map(|(id, ttl)| (id, Lease { ttl, keys: BTreeSet::new() }));
+        let leases = leases.into_iter().map(|(id, ttl)| (id, Lease::new(ttl)));
         Self { leases: leases.collect(), attached: HashMap::new() }
     }
 
@@ -59,7 +67,7 @@ impl Leases {
         if self.exists(id) {
             return Err(LeaseError::Exists);
         }
-        self.leases.insert(id, Lease { ttl, keys: BTreeSet::new() });
+        self.leases.insert(id, Lease::new(ttl));
         Ok(())
     }
 
@@ -106,6 +114,24 @@ impl Leases {
     /// The TTL the lease was granted, in seconds.
     pub fn ttl(&self, id: i64) -> Option<i64> {
         self.leases.get(&id).map(|lease| lease.ttl)
+    }
+
+    /// Notes that `left` seconds are left of the lease, 0 to forget it. False if there is no
+    /// such lease.
+    pub fn checkpoint(&mut self, id: i64, left: i64) -> bool {
+        let Some(lease) = self.leases.get_mut(&id) else { return false };
+        lease.left = left.clamp(0, lease.ttl.max(0));
+        true
+    }
+
+    /// What the last checkpoint says is left of the lease.
+    pub fn left(&self, id: i64) -> Option<i64> {
+        self.leases.get(&id).map(|lease| lease.left).filter(|left| *left > 0)
+    }
+
+    /// Leases with a checkpoint, and what it says is left.
+    pub fn checkpoints(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.leases.iter().filter(|(_, lease)| lease.left > 0).map(|(id, lease)| (*id, lease.left))
     }
 
     /// The keys attached to the lease, sorted; `None` when there is no such lease.

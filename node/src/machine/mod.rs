@@ -11,6 +11,7 @@
 //! effects (the applier hands them to storage, watchers and the waiting client).
 
 pub mod side;
+mod upkeep;
 
 use proto::command::{Command, LeaseRevoke, MemberChange, command::Kind};
 use proto::etcdserverpb::{
@@ -19,6 +20,7 @@ use proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 
+use crate::cluster::version::{DowngradeError, Version};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
 use crate::lease::{LeaseError, Leases};
@@ -34,6 +36,8 @@ pub struct State {
     pub alarms: Alarms,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
+    /// Where a downgrade that is under way leads.
+    pub downgrade: Option<Version>,
     /// The v2 keys, a store of their own.
     pub v2: v2::Store,
     /// Where in the log this state is.
@@ -72,6 +76,8 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Downgrade(DowngradeError),
     #[error(transparent)]
     V2(#[from] v2::Error),
     #[error("etcdserver: mvcc: database space exceeded")]
@@ -170,6 +176,8 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             applied.side.push(side::cluster_version(&state.cluster_version));
             applied
         }
+        Kind::Downgrade(request) => upkeep::downgrade(state, &request),
+        Kind::LeaseCheckpoint(request) => upkeep::checkpoint(state, &request),
         Kind::V2(request) => {
             let (result, outcome, rows) = state.v2.apply(&request);
             let reply = result.map(|event| event.map_or(Reply::Done, Reply::V2));
@@ -240,8 +248,12 @@ fn revoke(state: &mut State, request: &LeaseRevoke) -> Applied {
     let mut applied = Applied::new(Ok(Reply::Done));
     let mut known = 0;
     for id in &request.ids {
+        let checkpointed = state.leases.left(*id).is_some();
         let Some(keys) = state.leases.revoke(*id) else { continue };
         known += 1;
+        if checkpointed {
+            applied.side.push(side::lease_left(*id, None));
+        }
         let changes = kv::delete_keys(&mut state.kv, &mut state.leases, keys);
         if !changes.is_empty() {
             applied.changes.push(changes);

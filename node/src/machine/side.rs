@@ -9,6 +9,7 @@ use proto::etcdserverpb::AlarmType;
 use proto::peer;
 
 use super::State;
+use crate::cluster::version::Version;
 use crate::cluster::{Member, Members};
 use crate::v2;
 
@@ -20,6 +21,8 @@ pub mod table {
     pub const ALARM: u8 = 4;
     pub const LEASE: u8 = 5;
     pub const VERSION: u8 = 6;
+    pub const DOWNGRADE: u8 = 40;
+    pub const LEASE_LEFT: u8 = 41;
 }
 
 /// One row changed; `None` removes it.
@@ -80,6 +83,18 @@ pub fn cluster_version(version: &str) -> SideChange {
     row(table::VERSION, "version", version.as_bytes().to_vec())
 }
 
+/// The row of a downgrade.
+pub fn downgrade(target: Option<Version>) -> SideChange {
+    let value = target.map(|target| target.to_string().into_bytes());
+    SideChange { table: table::DOWNGRADE, key: b"target".to_vec(), value }
+}
+
+/// The row of what is left of a lease.
+pub fn lease_left(id: i64, seconds: Option<i64>) -> SideChange {
+    let value = seconds.map(|seconds| seconds.to_be_bytes().into());
+    SideChange { table: table::LEASE_LEFT, key: id.to_be_bytes().into(), value }
+}
+
 /// All rows of a state.
 pub fn dump(state: &State) -> Vec<SideChange> {
     let members = &state.members;
@@ -92,6 +107,8 @@ pub fn dump(state: &State) -> Vec<SideChange> {
     if !state.cluster_version.is_empty() {
         rows.push(cluster_version(&state.cluster_version));
     }
+    rows.extend(state.downgrade.map(|target| downgrade(Some(target))));
+    rows.extend(state.leases.checkpoints().map(|(id, left)| lease_left(id, Some(left))));
     rows.extend(v2::rows::dump(&state.v2));
     rows
 }
@@ -129,6 +146,15 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
         }
         table::VERSION => {
             state.cluster_version = String::from_utf8(value.to_vec()).map_err(|_| bad())?;
+        }
+        table::DOWNGRADE => {
+            let text = std::str::from_utf8(value).map_err(|_| bad())?;
+            state.downgrade = Some(Version::parse(text).ok_or_else(bad)?);
+        }
+        table::LEASE_LEFT => {
+            let (id, left) = (number(key, table)?, number(value, table)?);
+            // Tables come in order of their numbers, so the lease is there.
+            state.leases.checkpoint(id.cast_signed(), left.cast_signed());
         }
         table if v2::rows::owns(table) => {
             v2::rows::load(&mut state.v2, table, key, value).ok_or_else(bad)?;

@@ -15,6 +15,7 @@ pub mod listen;
 pub mod logging;
 pub mod member;
 pub mod tuning;
+pub mod upkeep;
 
 use super::table::Section;
 
@@ -25,6 +26,7 @@ pub const SECTIONS: &[Section] = &[
     clustering::SECTION,
     limits::SECTION,
     compaction::SECTION,
+    upkeep::SECTION,
     logging::SECTION,
     tuning::SECTION,
     danger::SECTION,

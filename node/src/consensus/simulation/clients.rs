@@ -160,6 +160,7 @@ impl World {
             member_id: id,
             peer_urls: vec![format!("http://{id}")],
             is_learner: self.random.chance(700),
+            ..Default::default()
         };
         self.change(node, change);
     }

@@ -25,6 +25,7 @@
 
 mod cell;
 mod compaction;
+mod condemned;
 mod engine;
 mod mark;
 mod open;
@@ -314,6 +315,11 @@ impl Store {
         self.shared().logical_bytes()
     }
 
+    /// Waits until a read has found damage; says which.
+    pub async fn condemned(&self) -> String {
+        self.shared().condemned.told().await
+    }
+
     /// Why nothing is written any more. Final: the process has to end and start anew.
     pub fn is_failed(&self) -> Option<String> {
         self.shared().failed()
@@ -326,6 +332,7 @@ impl Store {
     /// Condemns the database when a read found damage.
     fn judge<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Damaged(why)) = &read {
+            self.shared().condemned.tell(why);
             self.shared().place.condemn(why);
         }
         read

@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::kv::{Record, RecordKind, Revision};
 
+use super::condemned::Condemned;
 use super::engine::Engine;
 use super::place::Place;
 use super::{AppliedMark, Batch, Compaction, SideWrite, StoreError, StoreOptions};
@@ -86,6 +87,7 @@ pub(super) struct State {
 pub(super) struct Shared {
     pub(super) place: Place,
     pub(super) options: StoreOptions,
+    pub(super) condemned: Condemned,
     state: Mutex<State>,
     /// Something to do for the writer.
     work: Condvar,
@@ -114,7 +116,8 @@ impl Shared {
             stopping: false,
         };
         let (work, progress) = (Condvar::new(), Condvar::new());
-        Self { place, options, state: Mutex::new(state), work, progress }
+        let condemned = Condemned::default();
+        Self { place, options, condemned, state: Mutex::new(state), work, progress }
     }
 
     /// Looks at or changes the state; whoever waits for progress looks again.
