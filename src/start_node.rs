@@ -90,6 +90,7 @@ fn config(options: NodeOptions) -> Config {
         auto_compaction: options.auto_compaction,
         strict_reconfig: clustering.strict_reconfig,
         pre_vote: member.pre_vote,
+        grpc_gateway: options.grpc_gateway,
         enable_v2: clustering.enable_v2,
         unsafe_no_fsync: danger.no_fsync,
         version: ETCD_VERSION.to_owned(),

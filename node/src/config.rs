@@ -21,6 +21,8 @@ pub struct Config {
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
     pub pre_vote: bool,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
     /// Serve etcd's v2 API.
     pub enable_v2: bool,
     /// Skip every fsync: for tests and throw-away clusters.

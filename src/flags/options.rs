@@ -4,7 +4,8 @@ use node::config::{AutoCompaction, Limits, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, internal, limits, listen, logging, member, tuning, upkeep,
+    clustering, compaction, danger, gateway, internal, limits, listen, logging, member, tuning,
+    upkeep,
 };
 use super::syntax::Settings;
 
@@ -16,6 +17,8 @@ pub struct NodeOptions {
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    /// Serve the JSON gateway.
+    pub grpc_gateway: bool,
     pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub danger: danger::Options,
@@ -34,6 +37,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        grpc_gateway: gateway::build(settings)?,
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,

@@ -13,7 +13,9 @@
 mod support;
 
 mod cluster;
+mod concurrency;
 mod found;
+mod gateway;
 mod kv;
 mod lease;
 mod maintenance;

@@ -15,6 +15,7 @@
 pub mod client;
 pub mod cluster;
 pub mod etcdctl;
+pub mod http;
 pub mod load;
 pub mod ports;
 pub mod tools;

@@ -16,6 +16,16 @@ pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");
 }
 
+/// Locks held by the server.
+pub mod v3lockpb {
+    tonic::include_proto!("v3lockpb");
+}
+
+/// Elections run by the server.
+pub mod v3electionpb {
+    tonic::include_proto!("v3electionpb");
+}
+
 /// The standard gRPC health check.
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
@@ -35,3 +45,6 @@ pub mod command {
 pub mod v2 {
     tonic::include_proto!("v2");
 }
+
+/// All of the above described, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

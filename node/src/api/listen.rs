@@ -1,6 +1,6 @@
 //! The client port: HTTP/2 with gRPC and HTTP/1.1 on one listener.
 //!
-//! gRPC requests go on to [`Services`], the others to [`plain`]. Limits are etcd's: any number
+//! gRPC requests go on to [`Services`], the others to [`gateway`] or [`plain`]. Limits are etcd's: any number
 //! of streams a connection, and a receive window large enough that a burst of small frames
 //! does not end the connection (h2 counts unread small frames against half of it).
 
@@ -18,7 +18,7 @@ use tonic::body::Body;
 use super::authority::Mended;
 use super::counted_io::CountedIo;
 use super::route::Services;
-use super::{Service, http as plain, v2};
+use super::{Service, gateway, http as plain, v2};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
@@ -34,6 +34,9 @@ async fn answer(services: &mut Services, request: Request<Incoming>) -> Response
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if grpc {
         return services.answer(request).await;
+    }
+    if services.service.member.config.grpc_gateway && gateway::serves(request.uri().path()) {
+        return gateway::answer(services, request).await;
     }
     let service = &services.service;
     if service.member.config.enable_v2 && v2::owns(request.uri().path()) {

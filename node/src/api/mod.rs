@@ -6,10 +6,14 @@
 //! themselves; no other place knows them.
 
 mod authority;
+pub mod client_certificate;
 pub mod cluster;
 mod compare;
+pub mod concurrency;
 mod counted_io;
+mod deadline;
 mod downgrade;
+mod gateway;
 pub mod hash;
 pub mod health;
 pub mod http;
@@ -38,6 +42,8 @@ use crate::machine::Reply;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use status::to_status;
+
+pub use client_certificate::{ClientCertificate, FromGateway};
 
 /// What every service works with.
 #[derive(Clone)]

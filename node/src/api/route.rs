@@ -5,6 +5,10 @@
 //! latter. A request goes to the service that its path names, without a router in between:
 //! this is the hot path of every request.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use proto::etcdserverpb::cluster_server::ClusterServer;
@@ -13,6 +17,8 @@ use proto::etcdserverpb::lease_server::LeaseServer;
 use proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto::etcdserverpb::watch_server::WatchServer;
 use proto::health::health_server::HealthServer;
+use proto::v3electionpb::election_server::ElectionServer;
+use proto::v3lockpb::lock_server::LockServer;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
@@ -31,6 +37,8 @@ pub struct Services {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    lock: LockServer<Service>,
+    election: ElectionServer<Service>,
     health: HealthServer<Service>,
     /// What all of them work with.
     pub service: Service,
@@ -59,6 +67,8 @@ impl Services {
             lease: limited!(LeaseServer),
             cluster: limited!(ClusterServer),
             maintenance: limited!(MaintenanceServer),
+            lock: limited!(LockServer),
+            election: limited!(ElectionServer),
             health: limited!(HealthServer),
             service,
         }
@@ -92,10 +102,51 @@ impl Services {
             "etcdserverpb.Lease" => self.lease.call(request).await,
             "etcdserverpb.Cluster" => self.cluster.call(request).await,
             "etcdserverpb.Maintenance" => self.maintenance.call(request).await,
+            "v3lockpb.Lock" => self.lock.call(request).await,
+            "v3electionpb.Election" => self.election.call(request).await,
             "grpc.health.v1.Health" => self.health.call(request).await,
             _ => Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
         };
         map_too_large(answered.unwrap_or_else(|never| match never {}))
+    }
+}
+
+/// The services as a client of them sees them, for requests that this member makes itself.
+#[derive(Clone)]
+pub struct Loopback {
+    services: Services,
+    counted: bool,
+}
+
+impl Loopback {
+    /// For requests that are a client's, in another form.
+    pub fn of_client(services: Services) -> Self {
+        Self { services, counted: true }
+    }
+
+    /// For requests that are part of a client's request, which is counted already.
+    pub fn within(service: Service) -> Self {
+        Self { services: Services::new(service), counted: false }
+    }
+}
+
+impl tower::Service<Request<Body>> for Loopback {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { mut services, counted } = self.clone();
+        Box::pin(async move {
+            if counted {
+                return Ok(services.answer(request).await);
+            }
+            Ok(services.route(request).await)
+        })
     }
 }
 

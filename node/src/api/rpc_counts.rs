@@ -31,7 +31,7 @@ struct Counts {
     handled: BTreeMap<&'static str, u64>,
 }
 
-const METHODS: [(&str, &[&str]); 6] = [
+const METHODS: [(&str, &[&str]); 8] = [
     ("etcdserverpb.KV", &["Range", "Put", "DeleteRange", "Txn", "Compact"]),
     ("etcdserverpb.Watch", &["Watch"]),
     (
@@ -46,6 +46,8 @@ const METHODS: [(&str, &[&str]); 6] = [
         "etcdserverpb.Maintenance",
         &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
     ),
+    ("v3lockpb.Lock", &["Lock", "Unlock"]),
+    ("v3electionpb.Election", &["Campaign", "Proclaim", "Leader", "Observe", "Resign"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];
 
@@ -61,7 +63,7 @@ impl Method {
         match self.name {
             "Watch" if self.service == "etcdserverpb.Watch" => "bidi_stream",
             "LeaseKeepAlive" => "bidi_stream",
-            "Snapshot" | "Watch" => "server_stream",
+            "Snapshot" | "Watch" | "Observe" => "server_stream",
             _ => "unary",
         }
     }

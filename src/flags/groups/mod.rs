@@ -9,6 +9,7 @@
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod gateway;
 pub mod internal;
 pub mod limits;
 pub mod listen;
@@ -23,6 +24,7 @@ use super::table::Section;
 pub const SECTIONS: &[Section] = &[
     member::SECTION,
     listen::SECTION,
+    gateway::SECTION,
     clustering::SECTION,
     limits::SECTION,
     compaction::SECTION,
