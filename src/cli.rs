@@ -49,6 +49,9 @@ pub enum Command {
     Shrink(Resize),
     /// Open the terminal UI on any etcd cluster
     Connect(Connect),
+    /// Save, look at, restore and export snapshots in etcd's own format
+    #[command(subcommand)]
+    Snapshot(crate::backup::arguments::Command),
     /// Run one member; takes the flags of etcd (see `etcd-tui node --help`)
     Node {
         /// etcd's flags

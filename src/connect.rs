@@ -14,7 +14,7 @@ pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
 }
 
 /// An endpoint as etcdctl takes it: a URL, or host and port.
-fn endpoint(text: &str) -> Result<String, PlaygroundError> {
+pub fn endpoint(text: &str) -> Result<String, PlaygroundError> {
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let wrong = |why: &str| {

@@ -1,12 +1,14 @@
 //! The program `etcd-tui`: reads the command line and hands over.
 //!
 //! Called by the name `etcd` it is a node, and its arguments are etcd's. So they are after the
-//! subcommand `node`, which is why neither is parsed here.
+//! subcommand `node`, which is why neither is parsed here. Called by the name `etcdutl` it knows
+//! that program's words.
 //!
 //! Exit status: 0 done, 1 not done, 2 asked for wrongly. A reader that closes our output early
 //! is no error.
 
 mod allocator;
+mod backup;
 mod cli;
 mod connect;
 mod flags;
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
     if node_command::is_etcd_name(&program) {
         return node_command::run(arguments);
     }
+    if backup::etcdutl::is_etcdutl_name(&program) {
+        return backup::etcdutl::run(arguments);
+    }
     if arguments.first().is_some_and(|first| first == "node") {
         arguments.remove(0);
         return node_command::run(arguments);
@@ -63,6 +68,9 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
     if let Command::Connect(arguments) = command {
         return connect::run(arguments).await;
     }
+    if let Command::Snapshot(command) = command {
+        return backup::run(command).await;
+    }
     let home = paths::home()?;
     match command {
         Command::Up(arguments) => up::up(&home, arguments).await,
@@ -77,7 +85,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Replace(arguments) => verbs::replace(&home, arguments).await,
         Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
         Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,
-        // Both were handled before; neither needs the state directory.
-        Command::Connect(_) | Command::Node { .. } => Ok(ExitCode::FAILURE),
+        // Handled before; they do not need the state directory.
+        Command::Connect(_) | Command::Snapshot(_) | Command::Node { .. } => Ok(ExitCode::FAILURE),
     }
 }

@@ -16,18 +16,26 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Where sources are.
-const SOURCES: &[&str] =
-    &["src", "node/src", "node/proto/src", "playground/src", "tui/src", "tests"];
+const SOURCES: &[&str] = &[
+    "src",
+    "node/src",
+    "node/proto/src",
+    "playground/src",
+    "playground/history/src",
+    "tui/src",
+    "tests",
+];
 
 /// Crates of the workspace that each crate may depend on.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("node/proto", &[]),
     ("node", &["proto"]),
-    ("playground", &["proto"]),
+    ("playground", &["proto", "history"]),
+    ("playground/history", &[]),
     ("tui", &["proto", "playground"]),
 ];
 
-const WORKSPACE_CRATES: &[&str] = &["proto", "node", "playground", "tui", "etcd-tui"];
+const WORKSPACE_CRATES: &[&str] = &["proto", "node", "playground", "history", "tui", "etcd-tui"];
 
 /// Packages that belong to the command line and to nothing below it.
 const ROOT_ONLY: &[&str] = &["anyhow", "clap", "directories", "tracing-subscriber"];

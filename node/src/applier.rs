@@ -294,7 +294,8 @@ fn side_write(change: SideChange) -> SideWrite {
     SideWrite { table: change.table, key: change.key, value: change.value }
 }
 
-fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)> {
+/// The change in an entry, as raft and as the state machine see it.
+pub(crate) fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)> {
     let mut conf = ConfChange::default();
     protobuf::Message::merge_from_bytes(&mut conf, &entry.data).ok()?;
     let change = MemberChange::decode(conf.context.clone()).ok()?;

@@ -368,7 +368,7 @@ fn go_on(
 }
 
 /// The newest valid file that has its marker in the log.
-fn newest_snapshot(
+pub(crate) fn newest_snapshot(
     directory: &Path,
     recovered: &Recovered,
 ) -> Result<(u64, SnapshotMetadata), Error> {

@@ -8,6 +8,8 @@
 
 pub mod api;
 mod applier;
+pub mod backup;
+pub mod bbolt;
 mod bootstrap;
 pub mod cluster;
 pub mod config;

@@ -99,47 +99,6 @@ impl Job {
         let info = write_file(&self.directory, &self.meta, &self.store)?;
         Ok((raft_meta(&self.meta), info.size))
     }
-
-    /// Writes the file where only the caller sees it; it goes when the caller is through.
-    pub fn write_apart(self) -> Result<Apart, Error> {
-        let number: u64 = rand::random();
-        let directory = self.directory.join(format!("backup-{number:016x}"));
-        let made = std::fs::create_dir(&directory);
-        made.map_err(|source| SnapshotError::Io {
-            op: "create directory",
-            path: directory.clone(),
-            source,
-        })?;
-        let mut apart = Apart { directory, info: None };
-        apart.info = Some(write_file(&apart.directory, &self.meta, &self.store)?);
-        Ok(apart)
-    }
-}
-
-/// A snapshot file that was made for one reader.
-pub struct Apart {
-    directory: PathBuf,
-    info: Option<SnapshotInfo>,
-}
-
-impl Apart {
-    /// The file.
-    pub fn path(&self) -> PathBuf {
-        self.info.as_ref().map(|info| info.path.clone()).unwrap_or_default()
-    }
-
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.info.as_ref().map_or(0, |info| info.size)
-    }
-}
-
-impl Drop for Apart {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
-            tracing::warn!(%error, "a temporary snapshot was left behind");
-        }
-    }
 }
 
 /// Writes a snapshot file with all records that `meta` covers.

@@ -32,6 +32,7 @@ pub mod runner;
 pub mod selector;
 pub mod spec;
 pub mod view;
+pub mod workload;
 
 pub use client::Client;
 pub use dirs::Home;

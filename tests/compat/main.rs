@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod cluster;
 mod concurrency;
 mod found;

@@ -4,6 +4,8 @@
 //! a crash test on a memory file system proves little). Nodes keep their identity over
 //! restarts, as in life. When a test fails, the ends of the nodes' logs are printed.
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -98,9 +100,23 @@ impl Node {
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("SIGTERM");
+        self.signal(Signal::SIGTERM);
         self.wait_exit()
+    }
+
+    /// Stops it where it is (SIGSTOP), as a machine that hangs.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("its own child");
     }
 
     /// Waits for it to end by itself.
@@ -192,6 +208,18 @@ impl Cluster {
             .args(&self.flags)
             .stdin(Stdio::null());
         command
+    }
+
+    /// How a member is named in a `snapshot restore`.
+    pub fn restore_flags(&self, index: usize) -> Vec<String> {
+        let node = &self.nodes[index];
+        vec![
+            format!("--name={}", node.name),
+            format!("--data-dir={}", node.directory.display()),
+            format!("--initial-cluster={}", node.initial_cluster),
+            format!("--initial-advertise-peer-urls={}", node.peer_url()),
+            format!("--initial-cluster-token={}", self.token),
+        ]
     }
 
     /// Starts the process of node `index` and does not wait for it.

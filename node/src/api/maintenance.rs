@@ -1,35 +1,21 @@
 //! The Maintenance service.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
     AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
     DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
-    MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
-    StatusResponse,
+    MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, StatusRequest, StatusResponse,
 };
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::snapshot;
 use super::status::{self, to_status};
 use super::{Service, unexpected};
 use crate::machine::Reply;
-use crate::snapshots;
-
-/// etcd's chunk, which its clients know.
-const CHUNK_BYTES: usize = 32 << 10;
-/// `etcdctl snapshot save` wants whole disk sectors.
-const SECTOR_BYTES: u64 = 512;
-/// Format of the stored state, as etcd names it.
-const STORAGE_VERSION: &str = "3.6.0";
 
 impl Service {
     /// Format of the stored state, as etcd names it: that of the cluster version.
@@ -137,20 +123,13 @@ impl Maintenance for Service {
         }))
     }
 
-    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+    type SnapshotStream = snapshot::Stream;
 
     async fn snapshot(
         &self,
         _request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let (chunks, stream) = mpsc::channel(4);
-        let member = self.member.clone();
-        tokio::spawn(async move {
-            if let Err(status) = stream_snapshot(member, &chunks).await {
-                let _ = chunks.send(Err(status)).await;
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(snapshot::stream(self.member.clone(), self.storage_version())))
     }
 
     async fn move_leader(
@@ -181,53 +160,4 @@ impl Maintenance for Service {
         self.refuse_learner()?;
         Ok(Response::new(self.downgrade_call(request.into_inner()).await?))
     }
-}
-
-type Chunks = mpsc::Sender<Result<SnapshotResponse, Status>>;
-
-/// Makes a snapshot in a file of its own and sends it, filled up to whole sectors, with the
-/// SHA-256 of all of that behind it.
-async fn stream_snapshot(
-    member: Arc<crate::member::Member>,
-    chunks: &Chunks,
-) -> Result<(), Status> {
-    let failed = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-    let made = tokio::task::spawn_blocking(move || snapshots::begin(&member).write_apart()).await;
-    let file = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let size = file.size();
-    let total = size.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
-    let mut source = tokio::fs::File::open(file.path()).await.map_err(|error| failed(&error))?;
-    let mut hash = Sha256::new();
-    let mut sent = 0;
-    while sent < total {
-        let want = CHUNK_BYTES.min(usize::try_from(total - sent).unwrap_or(CHUNK_BYTES));
-        let mut data = vec![0; want];
-        let mut filled = 0;
-        while filled < want {
-            let read = source.read(&mut data[filled..]).await.map_err(|error| failed(&error))?;
-            if read == 0 {
-                break; // the rest of the last sector stays zero
-            }
-            filled += read;
-        }
-        hash.update(&data);
-        sent += want as u64;
-        let chunk = SnapshotResponse {
-            header: None,
-            remaining_bytes: total - sent,
-            blob: Bytes::from(data),
-            version: STORAGE_VERSION.to_owned(),
-        };
-        if chunks.send(Ok(chunk)).await.is_err() {
-            return Ok(()); // the client has gone
-        }
-    }
-    let sum = SnapshotResponse {
-        header: None,
-        remaining_bytes: 0,
-        blob: Bytes::copy_from_slice(&hash.finalize()),
-        version: STORAGE_VERSION.to_owned(),
-    };
-    let _ = chunks.send(Ok(sum)).await;
-    Ok(())
 }

@@ -24,6 +24,7 @@ pub mod maintenance;
 pub mod peer;
 pub mod route;
 pub mod rpc_counts;
+mod snapshot;
 pub mod status;
 pub mod v2;
 pub mod watch;

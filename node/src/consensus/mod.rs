@@ -15,7 +15,7 @@
 //!
 //! Commands are opaque bytes here. Nothing but [`router`] touches raft.
 
-mod configuration;
+pub mod configuration;
 pub mod core;
 pub mod drive;
 mod guard;

@@ -103,6 +103,11 @@ impl DataDir {
         Ok(Self { root: root.to_owned(), wal, _locks: locks })
     }
 
+    /// Makes a data directory and nothing in it, or checks the one that is there.
+    pub fn claim(root: &Path) -> Result<(), DataDirError> {
+        claim(root)
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -1,0 +1,173 @@
+//! The open loops: each asks at its own pace and never waits for an earlier answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use history::record::{Answer, Operation, Outcome, Request};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::generate::Generator;
+use super::timeline::{Lane, Sample, Seen};
+use super::{Options, Recorder, Target, calls};
+
+/// Requests of one lane that wait for an answer; more would only measure this program.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// Seconds that kept leases live without being kept.
+const KEPT_TTL: i64 = 5;
+
+/// Seconds after which forgotten leases end.
+const FORGOTTEN_TTL: i64 = 2;
+
+/// One open loop.
+#[derive(Clone)]
+struct Loop {
+    client: u32,
+    lane: Lane,
+    targets: Vec<Target>,
+    /// The member that is asked; the next one after a failure.
+    turn: Arc<AtomicUsize>,
+    recorder: Arc<Recorder>,
+    patience: Duration,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// Starts all lanes.
+pub fn spawn(
+    tasks: &mut JoinSet<()>,
+    recorder: &Arc<Recorder>,
+    targets: &[Target],
+    options: &Options,
+) {
+    let one = |client: u32, lane: Lane, targets: &[Target]| Loop {
+        client,
+        lane,
+        targets: targets.to_vec(),
+        turn: Arc::new(AtomicUsize::new(client as usize)),
+        recorder: recorder.clone(),
+        patience: options.patience,
+        in_flight: Arc::default(),
+    };
+    let generator = |client| Generator::new(&options.prefix, client, options.seed);
+    for client in 0..3 {
+        let mut requests = generator(client);
+        tasks.spawn(one(client, Lane::Put, targets).run(options.pace, move || requests.write()));
+        let client = client + 10;
+        let mut requests = generator(client);
+        let get = one(client, Lane::Get, targets);
+        tasks.spawn(get.run(options.pace, move || requests.read(false)));
+    }
+    for (index, target) in targets.iter().enumerate() {
+        let client = 20 + index as u32;
+        let mut requests = generator(client);
+        let lane = Lane::SerializableGet(index);
+        let get = one(client, lane, std::slice::from_ref(target));
+        tasks.spawn(get.run(options.pace, move || requests.read(true)));
+    }
+    tasks.spawn(keep(one(90, Lane::KeepAlive, targets), generator(90)));
+    tasks.spawn(forget(one(91, Lane::Put, targets), generator(91)));
+}
+
+impl Loop {
+    /// Asks every `pace` until the load ends.
+    async fn run(self, pace: Duration, mut next: impl FnMut() -> Request) {
+        let mut ticks = tokio::time::interval(pace);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut asked = JoinSet::new();
+        while !self.recorder.is_stopping() {
+            ticks.tick().await;
+            while asked.try_join_next().is_some() {}
+            if self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT_MAX {
+                continue;
+            }
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            let (this, request) = (self.clone(), next());
+            asked.spawn(async move {
+                this.ask(request).await;
+                this.in_flight.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while asked.join_next().await.is_some() {}
+    }
+
+    /// Asks one member once, and records it.
+    async fn ask(&self, request: Request) -> Outcome {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let target = &self.targets[turn % self.targets.len()];
+        let made = self.recorder.now();
+        let outcome = calls::call(target.channel.clone(), &request, self.patience).await;
+        let finished = self.recorder.now();
+        let seen = match &outcome {
+            Outcome::Ok(_) => Seen::Ok,
+            Outcome::Refused(_) => Seen::Refused,
+            Outcome::Unknown(_) => Seen::Unknown,
+        };
+        if seen != Seen::Ok {
+            // Only the first of many failures moves on.
+            let _ =
+                self.turn.compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let sample = Sample { made, took: finished - made, seen };
+        self.recorder.timeline.lock().add(self.lane, sample);
+        let is_known = !matches!(outcome, Outcome::Unknown(_));
+        self.recorder.operations.lock().push(Operation {
+            client: self.client,
+            member: target.name.clone(),
+            invoked: made,
+            finished: is_known.then_some(finished),
+            request,
+            outcome: outcome.clone(),
+        });
+        outcome
+    }
+
+    /// Asks until it succeeds or the load ends.
+    async fn insist(&self, request: impl Fn() -> Request) -> bool {
+        while !self.recorder.is_stopping() {
+            match self.ask(request()).await {
+                Outcome::Ok(_) => return true,
+                Outcome::Refused(_) => return false,
+                Outcome::Unknown(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        false
+    }
+}
+
+/// Keeps a lease alive five times as often as it must be; takes another one when it is lost.
+async fn keep(lane: Loop, mut requests: Generator) {
+    while !lane.recorder.is_stopping() {
+        let lease = requests.lease();
+        let grant = Request::Grant { lease, ttl_seconds: KEPT_TTL };
+        if !matches!(lane.ask(grant).await, Outcome::Ok(_)) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        }
+        let leased = requests.leased(lease);
+        lane.ask(leased).await;
+        let mut ticks = tokio::time::interval(Duration::from_secs(KEPT_TTL as u64) / 5);
+        while !lane.recorder.is_stopping() {
+            ticks.tick().await;
+            match lane.ask(Request::KeepAlive { lease }).await {
+                Outcome::Ok(response) if matches!(response.answer, Answer::Ttl(1..)) => {}
+                Outcome::Ok(_) => break,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Leaves leases to end by themselves, one after the other.
+async fn forget(lane: Loop, mut requests: Generator) {
+    while !lane.recorder.is_stopping() {
+        let lease = requests.lease();
+        let grant = || Request::Grant { lease, ttl_seconds: FORGOTTEN_TTL };
+        if lane.insist(grant).await {
+            let leased = requests.leased(lease);
+            lane.ask(leased).await;
+        }
+        tokio::time::sleep(Duration::from_secs(FORGOTTEN_TTL as u64 / 2)).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! `snapshot save`: from a running member to a file.
+//!
+//! The file gets its name when it is complete, its SHA-256 was found right, and it is durable.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use node::backup;
+use proto::etcdserverpb::SnapshotRequest;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+
+use super::arguments::Save;
+use crate::connect;
+use crate::output;
+
+/// Saves a snapshot of the only endpoint.
+pub async fn save(arguments: &Save) -> anyhow::Result<()> {
+    if arguments.endpoints.contains(',') {
+        bail!(
+            "snapshot must be requested to one selected node, not multiple [{}]",
+            arguments.endpoints
+        );
+    }
+    let endpoint = connect::endpoint(&arguments.endpoints)?;
+    let part = Part::new(&arguments.file);
+    let version = fetch(&endpoint, &part.0).await?;
+    backup::file::verify(&part.0).context("what came is not a whole snapshot")?;
+    std::fs::rename(&part.0, &arguments.file)
+        .with_context(|| format!("cannot create {}", arguments.file.display()))?;
+    sync_directory(&arguments.file)?;
+    output::print(&format!("Snapshot saved at {}\n", arguments.file.display()))?;
+    if !version.is_empty() {
+        output::print(&format!("Server version {version}\n"))?;
+    }
+    Ok(())
+}
+
+/// A file that is not complete yet; it goes if it never is.
+struct Part(PathBuf);
+
+impl Part {
+    fn new(file: &Path) -> Self {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".part");
+        Self(name.into())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Gone already if all went well.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Writes what the member sends; gives the version it named.
+async fn fetch(endpoint: &str, part: &Path) -> anyhow::Result<String> {
+    let mut client = MaintenanceClient::connect(endpoint.to_owned())
+        .await
+        .with_context(|| format!("cannot connect to {endpoint}"))?;
+    let refused = |status: tonic::Status| anyhow::anyhow!("{}", status.message());
+    let mut stream = client.snapshot(SnapshotRequest {}).await.map_err(refused)?.into_inner();
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(part)
+        .with_context(|| format!("cannot create {}", part.display()))?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    let mut version = String::new();
+    let failed = || format!("cannot write to {}", part.display());
+    while let Some(chunk) = stream.message().await.map_err(refused)? {
+        file.write_all(&chunk.blob).with_context(failed)?;
+        version = chunk.version;
+    }
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+    file.and_then(|file| file.sync_all()).with_context(failed)?;
+    Ok(version)
+}
+
+fn sync_directory(file: &Path) -> anyhow::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .with_context(|| format!("cannot sync {}", directory.display()))
+}
