@@ -47,15 +47,10 @@ async fn run(options: NodeOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn addresses(urls: &[HttpUrl]) -> Vec<String> {
-    let address = |url: &HttpUrl| {
-        if url.host.contains(':') {
-            format!("[{}]:{}", url.host, url.port)
-        } else {
-            format!("{}:{}", url.host, url.port)
-        }
-    };
-    urls.iter().map(address).collect()
+/// Go's switch for a line about each header that HTTP/2 decodes; tests that start a server
+/// and look for what clients send use it.
+fn wants_authority() -> bool {
+    std::env::var("GODEBUG").is_ok_and(|words| words.split(',').any(|word| word == "http2debug=2"))
 }
 
 fn texts(urls: &[HttpUrl]) -> Vec<String> {
@@ -69,11 +64,16 @@ fn config(options: NodeOptions) -> Config {
         data_dir: member.data_dir,
         wal_dir: member.wal_dir,
         listen: config::Listen {
-            client: addresses(&listen.client),
-            peer: addresses(&listen.peer),
+            client: texts(&listen.client),
+            client_http: texts(&listen.client_http),
+            metrics: texts(&listen.metrics),
+            socket: listen.socket,
+            peer: texts(&listen.peer),
             advertise_client: texts(&listen.advertise_client),
             advertise_peer: texts(&listen.advertise_peer),
         },
+        security: options.security,
+        http: config::Http { print_authority: wants_authority(), ..options.http },
         bootstrap: config::Bootstrap {
             cluster: clustering
                 .initial_cluster

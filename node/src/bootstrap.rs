@@ -22,6 +22,8 @@ use crate::consensus::transport::{Identity, dial};
 use crate::consensus::wal::{self, Recovered, SnapshotMarker, Wal, WalError, WalOptions};
 use crate::machine::{Position, State, side};
 use crate::member::Directories;
+use crate::net::tls::TlsError;
+use crate::net::{Dialer, ListenError, SecurityError};
 use crate::snapshots;
 use crate::storage::data_dir::DataDirError;
 use crate::storage::snapshot_file::{self, SnapshotError, SnapshotWriter};
@@ -72,8 +74,12 @@ pub enum Error {
     Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
-    #[error("cannot listen on {address}: {source}; stop what uses the port or choose another one")]
-    Listen { address: String, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     #[error("raft: {0}")]
     Raft(#[from] crate::consensus::core::RaftError),
 }
@@ -101,6 +107,7 @@ pub async fn boot(
     directories: &Directories,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let options = WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() };
     snapshot_file::sweep(&directories.snapshots)?;
@@ -116,17 +123,17 @@ pub async fn boot(
         // voted.
         let identity = recovered.identity;
         return if config.bootstrap.existing {
-            join(config, directories, Some((wal, recovered)), options, directory_id, store_options)
-                .await
+            let wal = Some((wal, recovered));
+            join(config, directories, wal, options, directory_id, store_options, dialer).await
         } else {
-            found(config, directories, Some((wal, identity)), options, directory_id, store_options)
-                .await
+            let wal = Some((wal, identity));
+            found(config, directories, wal, options, directory_id, store_options, dialer).await
         };
     }
     if config.bootstrap.existing {
-        join(config, directories, None, options, directory_id, store_options).await
+        join(config, directories, None, options, directory_id, store_options, dialer).await
     } else {
-        found(config, directories, None, options, directory_id, store_options).await
+        found(config, directories, None, options, directory_id, store_options, dialer).await
     }
 }
 
@@ -152,6 +159,7 @@ async fn found(
     options: WalOptions,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let members = founders(config);
     let own = config.bootstrap.cluster.iter().find(|(name, _)| *name == config.name);
@@ -166,7 +174,7 @@ async fn found(
         answer.get(id).is_some_and(|member| !member.directory_id.is_empty())
             || answer.is_removed(id)
     };
-    for answer in ask_members(&others).await.into_iter().flatten() {
+    for answer in ask_members(dialer, &others).await.into_iter().flatten() {
         if answer.cluster_id == members.cluster_id && known(&answer) {
             return Err(Error::AlreadyBootstrapped(id));
         }
@@ -243,6 +251,7 @@ async fn join(
     options: WalOptions,
     directory_id: [u8; 16],
     store_options: StoreOptions,
+    dialer: &Dialer,
 ) -> Result<Booted, Error> {
     let own_urls = &config.listen.advertise_peer;
     let others: Vec<String> = config
@@ -254,7 +263,7 @@ async fn join(
         .collect();
     let mut why = "no other member is named in --initial-cluster".to_owned();
     let mut answers = Vec::new();
-    for answer in ask_members(&others).await {
+    for answer in ask_members(dialer, &others).await {
         match answer {
             Ok(members) => answers.push(members),
             Err(error) => why = error,
@@ -298,10 +307,10 @@ async fn join(
 }
 
 /// Asks each URL for its list of members.
-async fn ask_members(urls: &[String]) -> Vec<Result<Members, String>> {
+async fn ask_members(dialer: &Dialer, urls: &[String]) -> Vec<Result<Members, String>> {
     let ask = |url: String| async move {
         let answer = async {
-            let channel = dial::connect(std::slice::from_ref(&url)).await?;
+            let channel = dial::connect(dialer, std::slice::from_ref(&url)).await?;
             let answer = dial::client(channel).members(MembersRequest {}).await;
             answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
         };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::features::Features;
+pub use crate::net::{Security, SocketOptions, TlsOptions, TlsProtocol, TlsVersion};
 
 /// Everything that is decided before a member starts.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct Config {
     /// Where the write-ahead log goes, if not into the data directory.
     pub wal_dir: Option<PathBuf>,
     pub listen: Listen,
+    pub security: Security,
+    pub http: Http,
     pub bootstrap: Bootstrap,
     pub timing: Timing,
     pub limits: Limits,
@@ -34,11 +37,33 @@ pub struct Config {
 /// Addresses to bind, and URLs to tell others.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// `host:port` each.
+    /// URLs, all of them.
     pub client: Vec<String>,
+    /// For HTTP without gRPC; the client URLs then speak gRPC alone.
+    pub client_http: Vec<String>,
+    /// For metrics and health alone.
+    pub metrics: Vec<String>,
     pub peer: Vec<String>,
+    pub socket: SocketOptions,
     pub advertise_client: Vec<String>,
     pub advertise_peer: Vec<String>,
+}
+
+/// Who may ask what over HTTP, and how long a connection may idle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Origins of other sites' pages; `*` or none is any.
+    pub cors: Vec<String>,
+    /// Names of this host in plain HTTP; `*` or none is any.
+    pub host_whitelist: Vec<String>,
+    /// Print the authority of each request, as Go does with `http2debug=2`.
+    pub print_authority: bool,
+    /// Clients may ping this often; zero: as they like.
+    pub ping_least: Duration,
+    /// This member pings a silent client after this time; zero: never.
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    pub streams_max: u32,
 }
 
 /// How a member without data finds its cluster.

@@ -22,6 +22,8 @@ pub mod machine;
 pub mod mailbox;
 mod member;
 mod metrics;
+pub mod net;
+mod ports;
 mod server;
 mod snapshots;
 pub mod storage;

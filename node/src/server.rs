@@ -18,7 +18,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api;
@@ -39,6 +38,7 @@ use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
+use crate::ports::Ports;
 use crate::storage::data_dir::{DataDir, new_directory_id};
 use crate::storage::store::StoreOptions;
 use crate::tasks;
@@ -77,22 +77,26 @@ impl Server {
             state: directory.state(),
         };
         // Ports first: a busy one is found before anything is written.
-        let clients = bind(&config.listen.client).await?;
-        let (peers, peer_listeners) = peer_runtime(&config)?;
+        let ports = Ports::open(&config)?;
+        let peers = PeerRuntime::start()?;
         let metrics = Metrics::default();
         let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
-        let booted = bootstrap::boot(&config, &directories, new_directory_id(), store).await?;
+        let booted = {
+            let id = new_directory_id();
+            bootstrap::boot(&config, &directories, id, store, &ports.dialer).await?
+        };
         let (inbox, inputs) = mailbox();
         let (expel, expelled) = mpsc::unbounded_channel();
         let transport = Transport::new(
             booted.identity.clone(),
             inbox.clone(),
             directories.snapshots.clone(),
+            ports.dialer.clone(),
             peers.handle.clone(),
             expel.clone(),
         );
         transport.set_members(&booted.members);
-        let mut server = wire(Open {
+        let server = wire(Open {
             config,
             directories,
             directory,
@@ -107,23 +111,9 @@ impl Server {
         })?;
         let service = api::Service::new(server.member.clone(), server.handle.clone());
         upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
-        server.serve(&service, clients, peer_listeners);
+        ports.serve(&server.peers.handle, &service);
         server.start_tasks(&service);
         Ok(server)
-    }
-
-    fn serve(
-        &mut self,
-        service: &api::Service,
-        clients: Vec<TcpListener>,
-        peers: Vec<std::net::TcpListener>,
-    ) {
-        for listener in peers {
-            self.peers.handle.spawn(api::peer::serve(listener, service.clone()));
-        }
-        for listener in clients {
-            tokio::spawn(api::listen::serve(listener, service.clone()));
-        }
     }
 
     fn start_tasks(&self, service: &api::Service) {
@@ -184,28 +174,6 @@ fn join(thread: Option<JoinHandle<()>>) {
     if let Some(thread) = thread {
         let _ = thread.join();
     }
-}
-
-async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| Error::Listen { address: address.clone(), source })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-fn peer_runtime(config: &Config) -> Result<(PeerRuntime, Vec<std::net::TcpListener>), Error> {
-    let mut listeners = Vec::new();
-    for address in &config.listen.peer {
-        let failed = |source| Error::Listen { address: address.clone(), source };
-        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        listeners.push(listener);
-    }
-    Ok((PeerRuntime::start()?, listeners))
 }
 
 /// The peers' runtime, on a thread of its own until `stop` is dropped.

@@ -42,8 +42,12 @@ pub async fn publish(member: Arc<Member>, handle: Handle) {
         name = %member.config.name,
         "published local member to cluster through raft"
     );
-    for address in &member.config.listen.client {
-        tracing::info!(%address, "serving client traffic insecurely; this is strongly discouraged");
+    for url in &member.config.listen.client {
+        if url.starts_with("https://") || url.starts_with("unixs://") {
+            tracing::info!(%url, "serving client traffic securely");
+        } else {
+            tracing::info!(%url, "serving client traffic insecurely; this is strongly discouraged");
+        }
     }
     tracing::info!("ready to serve client requests");
 }

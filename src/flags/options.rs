@@ -1,11 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Limits, Upkeep};
+use node::config::{AutoCompaction, Http, Limits, Security, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, gateway, internal, limits, listen, logging, member, tuning,
-    upkeep,
+    clustering, compaction, danger, gateway, http, internal, limits, listen, logging, member, tls,
+    tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -14,6 +14,8 @@ use super::syntax::Settings;
 pub struct NodeOptions {
     pub member: member::Options,
     pub listen: listen::Options,
+    pub security: Security,
+    pub http: Http,
     pub clustering: clustering::Options,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
@@ -35,6 +37,8 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     let member = member::build(settings)?;
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
+        security: tls::build(settings)?,
+        http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
         grpc_gateway: gateway::build(settings)?,

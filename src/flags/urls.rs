@@ -1,25 +1,56 @@
 //! URLs of members and clients, and the `name=url,name=url` form of a cluster.
 //!
-//! A URL here is `http://host:port` and nothing more: no path, no name lookup. TLS and unix
-//! sockets are etcd's too, but not yet ours, and are refused in words.
+//! A URL here is `http://host:port` or `https://host:port` and nothing more, no path and no
+//! name lookup; or a Unix socket, `unix://path` or `unixs://path` (with TLS), whose path is
+//! often `localhost:port`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// `http://host:port`.
+/// How to speak at a URL, in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+    Unix,
+    Unixs,
+}
+
+/// One URL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpUrl {
-    /// A name or an address, IPv6 without brackets.
+    pub scheme: Scheme,
+    /// A name or an address, IPv6 without brackets; of a Unix socket the path.
     pub host: String,
+    /// 0 for a Unix socket.
     pub port: u16,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Unix => "unix",
+            Scheme::Unixs => "unixs",
+        }
+    }
+
+    fn is_unix(self) -> bool {
+        matches!(self, Scheme::Unix | Scheme::Unixs)
+    }
 }
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "http://[{}]:{}", self.host, self.port)
+        let HttpUrl { scheme, host, port } = self;
+        let name = scheme.name();
+        if scheme.is_unix() {
+            write!(f, "{name}://{host}")
+        } else if host.contains(':') {
+            write!(f, "{name}://[{host}]:{port}")
         } else {
-            write!(f, "http://{}:{}", self.host, self.port)
+            write!(f, "{name}://{host}:{port}")
         }
     }
 }
@@ -29,13 +60,15 @@ impl HttpUrl {
     pub fn parse(text: &str) -> Result<HttpUrl, String> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        match scheme {
-            "http" => {}
-            "https" => return Err(format!("TLS is not supported yet, use http://: {text}")),
-            "unix" | "unixs" => {
-                return Err(format!("unix sockets are not supported yet, use http://: {text}"));
+        let known = [Scheme::Http, Scheme::Https, Scheme::Unix, Scheme::Unixs];
+        let Some(scheme) = known.into_iter().find(|known| known.name() == scheme) else {
+            return Err(format!("URL scheme must be http, https, unix, or unixs: {text}"));
+        };
+        if scheme.is_unix() {
+            if rest.is_empty() || rest.contains('\0') {
+                return Err(format!("URL does not name a socket: {text}"));
             }
-            _ => return Err(format!("URL scheme must be http: {text}")),
+            return Ok(HttpUrl { scheme, host: rest.into(), port: 0 });
         }
         let (address, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if !matches!(path, "" | "/") {
@@ -55,12 +88,12 @@ impl HttpUrl {
         if host.is_empty() || !(is_address || host.chars().all(is_host_character)) {
             return Err(form());
         }
-        Ok(HttpUrl { host: host.into(), port })
+        Ok(HttpUrl { scheme, host: host.into(), port })
     }
 
     /// Whether a socket can be bound to it without asking a name server.
     pub fn is_bindable(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok()
+        self.scheme.is_unix() || self.host == "localhost" || self.host.parse::<IpAddr>().is_ok()
     }
 
     /// Equal as the member would reach it: `localhost` is 127.0.0.1.
@@ -68,7 +101,9 @@ impl HttpUrl {
         fn plain(host: &str) -> &str {
             if host == "localhost" { "127.0.0.1" } else { host }
         }
-        self.port == other.port && plain(&self.host) == plain(&other.host)
+        self.scheme.is_unix() == other.scheme.is_unix()
+            && self.port == other.port
+            && plain(&self.host) == plain(&other.host)
     }
 }
 
@@ -123,7 +158,13 @@ mod tests {
 
     #[test]
     fn a_url_prints_as_it_was_written() {
-        for text in ["http://127.0.0.1:2379", "http://localhost:1", "http://[::1]:80"] {
+        for text in [
+            "http://127.0.0.1:2379",
+            "https://localhost:1",
+            "http://[::1]:80",
+            "unix://localhost:20000",
+            "unixs:///run/etcd.sock",
+        ] {
             assert_eq!(HttpUrl::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(HttpUrl::parse(" http://a.b-c:1/ ").unwrap().to_string(), "http://a.b-c:1");
@@ -147,8 +188,8 @@ mod tests {
             "http://a:1/path",
             "http://a:1?query",
             "ftp://a:1",
-            "https://a:1",
-            "unix://a:1",
+            "https://a",
+            "unix://",
         ];
         for text in bad {
             assert!(HttpUrl::parse(text).is_err(), "{text:?}");

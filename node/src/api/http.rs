@@ -6,15 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use proto::etcdserverpb::AlarmType;
 
-use super::Service;
-use crate::metrics::{Metrics, Page, write_peers};
+use super::{Service, checks, debug};
+use crate::metrics::{Page, write_peers};
 
-type Reply = Response<Full<Bytes>>;
-
-/// How long a health check waits for a linearizable read.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a plain request gets.
+pub type Reply = Response<Full<Bytes>>;
 
 fn reply(status: StatusCode, content_type: &str, body: String) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(body)));
@@ -25,8 +22,22 @@ fn reply(status: StatusCode, content_type: &str, body: String) -> Reply {
     reply
 }
 
-fn text(status: StatusCode, body: impl Into<String>) -> Reply {
+/// An answer in words.
+pub fn text(status: StatusCode, body: impl Into<String>) -> Reply {
     reply(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// An error as Go's library writes it.
+pub fn error(status: StatusCode, body: &str) -> Reply {
+    let mut reply = text(status, format!("{body}\n"));
+    let nosniff = header::HeaderValue::from_static("nosniff");
+    reply.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    reply
+}
+
+/// Nothing is served there.
+pub fn not_found() -> Reply {
+    error(StatusCode::NOT_FOUND, "404 page not found")
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
@@ -44,28 +55,33 @@ pub async fn answer<B>(service: &Service, request: &Request<B>) -> Reply {
     let path = request.uri().path();
     let query = parameters(request.uri().query());
     if request.method() != Method::GET && is_known(path) {
-        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+        let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
         reply.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
         return reply;
     }
     match path {
-        "/health" => health(service, &query).await,
         "/version" => json(StatusCode::OK, &version(service)),
+        "/debug/vars" => {
+            reply(StatusCode::OK, "application/json; charset=utf-8", debug::variables(service))
+        }
         "/metrics" => {
             reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(service))
         }
-        "/livez" | "/readyz" => checks(service, path, &query).await,
-        _ => match path.split_once('/').and_then(|(_, rest)| rest.split_once('/')) {
-            Some((kind @ ("livez" | "readyz"), name)) => one_check(service, kind, name).await,
-            _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        _ => match checks::answer(service, path, &query).await {
+            Some(reply) => reply,
+            None => not_found(),
         },
     }
 }
 
+/// Whether only GET makes sense; the metrics answer to anything, as etcd's do.
 fn is_known(path: &str) -> bool {
-    ["/health", "/version", "/metrics", "/livez", "/readyz"].iter().any(|known| {
-        path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    path == "/version" || path == "/debug/vars" || checks::is_check(path)
+}
+
+/// Whether a listener for metrics alone serves it.
+pub fn is_of_metrics(path: &str) -> bool {
+    path == "/metrics" || checks::is_check(path)
 }
 
 fn version(service: &Service) -> serde_json::Value {
@@ -76,106 +92,6 @@ fn version(service: &Service) -> serde_json::Value {
         "etcdcluster": cluster,
         "storage": cluster,
     })
-}
-
-async fn health(service: &Service, query: &[(&str, &str)]) -> Reply {
-    let excluded = |alarm: &str| {
-        query.iter().any(|(name, value)| *name == "exclude" && value.eq_ignore_ascii_case(alarm))
-    };
-    let serializable = query.contains(&("serializable", "true"));
-    let reason = unhealthy(service, excluded, serializable).await;
-    let metrics = &service.member.metrics;
-    let counter =
-        if reason.is_empty() { &metrics.health_successes } else { &metrics.health_failures };
-    Metrics::count(counter);
-    let healthy = reason.is_empty();
-    let body = serde_json::json!({ "health": healthy.to_string(), "reason": reason });
-    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &body)
-}
-
-async fn unhealthy(
-    service: &Service,
-    excluded: impl Fn(&str) -> bool,
-    serializable: bool,
-) -> String {
-    for alarm in service.member.state.read().alarms.list(AlarmType::None) {
-        let name = alarm.alarm().as_str_name();
-        if !excluded(name) {
-            return format!("ALARM {name}");
-        }
-    }
-    if serializable {
-        return String::new();
-    }
-    if service.handle.leadership().leader == 0 {
-        return "RAFT NO LEADER".to_owned();
-    }
-    match tokio::time::timeout(HEALTH_TIMEOUT, service.linearize()).await {
-        Ok(Ok(())) => String::new(),
-        Ok(Err(status)) => format!("RANGE ERROR:{}", status.message()),
-        Err(_) => "RANGE ERROR:etcdserver: request timed out".to_owned(),
-    }
-}
-
-const LIVE: [&str; 1] = ["serializable_read"];
-const READY: [&str; 4] =
-    ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
-
-async fn check(service: &Service, name: &str) -> Result<(), String> {
-    match name {
-        "data_corruption" => {
-            let state = service.member.state.read();
-            if state.alarms.any(AlarmType::Corrupt) {
-                return Err("alarm activated: CORRUPT".to_owned());
-            }
-            Ok(())
-        }
-        "linearizable_read" => {
-            match tokio::time::timeout(HEALTH_TIMEOUT, service.linearize()).await {
-                Ok(done) => done.map_err(|status| status.message().to_owned()),
-                Err(_) => Err("etcdserver: request timed out".to_owned()),
-            }
-        }
-        "non_learner" if service.is_learner() => Err("member is a learner".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-async fn checks(service: &Service, path: &str, query: &[(&str, &str)]) -> Reply {
-    let names: &[&str] = if path == "/livez" { &LIVE } else { &READY };
-    let verbose = query.iter().any(|(name, _)| *name == "verbose");
-    let mut lines = String::new();
-    let mut healthy = true;
-    for name in names {
-        if query.contains(&("exclude", *name)) {
-            lines.push_str(&format!("[+]{name} excluded: ok\n"));
-            continue;
-        }
-        match check(service, name).await {
-            Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
-            Err(why) => {
-                healthy = false;
-                lines.push_str(&format!("[-]{name} failed: {why}\n"));
-            }
-        }
-    }
-    match (healthy, verbose) {
-        (true, false) => text(StatusCode::OK, "ok\n"),
-        (true, true) => text(StatusCode::OK, format!("{lines}ok\n")),
-        (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, lines),
-    }
-}
-
-async fn one_check(service: &Service, kind: &str, name: &str) -> Reply {
-    let names: &[&str] = if kind == "livez" { &LIVE } else { &READY };
-    if !names.contains(&name) {
-        return text(StatusCode::NOT_FOUND, "404 page not found\n");
-    }
-    match check(service, name).await {
-        Ok(()) => text(StatusCode::OK, "ok\n"),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("[-]{name} failed: {why}\n")),
-    }
 }
 
 fn metrics(service: &Service) -> String {

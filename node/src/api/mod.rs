@@ -5,13 +5,16 @@
 //! `machine`'s. etcd's error texts for the wire are in [`status`] and in the error types
 //! themselves; no other place knows them.
 
+mod access;
 mod authority;
+mod checks;
 pub mod client_certificate;
 pub mod cluster;
 mod compare;
 pub mod concurrency;
 mod counted_io;
 mod deadline;
+mod debug;
 mod downgrade;
 mod gateway;
 pub mod hash;

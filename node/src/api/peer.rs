@@ -10,13 +10,16 @@ use proto::peer::{
     LeaseTimeToLiveResponse, Member, MembersRequest, MembersResponse, PromoteRequest,
     PromoteResponse, SnapshotChunk, SnapshotReceived, StreamClosed,
 };
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, status};
 use crate::consensus::transport::{accept, dial, receive};
 use crate::lease::LeaseError;
+use crate::net::Listener;
+use crate::net::accept::{self as door, Gate};
 
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 const WINDOW_BYTES: u32 = 16 << 20;
@@ -25,24 +28,26 @@ const WINDOW_BYTES: u32 = 16 << 20;
 #[derive(Default)]
 pub struct PeerClients(Mutex<HashMap<u64, PeerClient<Channel>>>);
 
+/// Connections that passed the handshake and are not yet served.
+const WAITING: usize = 64;
+
 /// Serves other members. Call on the peers' runtime.
-pub async fn serve(listener: std::net::TcpListener, service: Service) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the peers' listener is not usable");
-            return;
+pub async fn serve(listener: Listener, gate: Gate, service: Service) {
+    let (admitted, connections) = mpsc::channel(WAITING);
+    tokio::spawn(door::run(listener, gate, move |connection| {
+        let admitted = admitted.clone();
+        async move {
+            let _ = admitted.send(Ok::<_, std::io::Error>(connection)).await;
         }
-    };
+    }));
     let peers = PeerServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let served = Server::builder()
-        .tcp_nodelay(true)
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .add_service(peers)
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(ReceiverStream::new(connections))
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "serving peers ended");
@@ -56,7 +61,9 @@ impl Service {
             return Ok(client.clone());
         }
         let urls = self.member.transport.urls(id);
-        let channel = dial::connect(&urls).await.map_err(Status::unavailable)?;
+        let channel = dial::connect(&self.member.transport.dialer, &urls)
+            .await
+            .map_err(Status::unavailable)?;
         let client = dial::client(channel);
         self.peers.0.lock().insert(id, client.clone());
         Ok(client)

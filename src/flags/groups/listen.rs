@@ -1,8 +1,10 @@
 //! Where the member listens, and which URLs it tells others.
 
+use node::config::SocketOptions;
+
 use crate::flags::FlagError;
 use crate::flags::syntax::Settings;
-use crate::flags::table::{Section, text};
+use crate::flags::table::{Section, boolean, text};
 use crate::flags::urls::{self, HttpUrl};
 
 pub const SECTION: Section = Section {
@@ -20,13 +22,28 @@ pub const SECTION: Section = Section {
             "http://localhost:2379",
             "Client URLs of this member as clients reach it.",
         ),
+        text(
+            "listen-client-http-urls",
+            "",
+            "URLs for HTTP alone; the client URLs then speak gRPC alone.",
+        ),
+        text("listen-metrics-urls", "", "URLs for metrics and health alone."),
+        boolean("socket-reuse-port", "false", "Let other processes listen on the same ports."),
+        boolean(
+            "socket-reuse-address",
+            "false",
+            "Accepted: addresses in TIME_WAIT are always reused.",
+        ),
     ],
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     pub client: Vec<HttpUrl>,
+    pub client_http: Vec<HttpUrl>,
+    pub metrics: Vec<HttpUrl>,
     pub peer: Vec<HttpUrl>,
+    pub socket: SocketOptions,
     pub advertise_client: Vec<HttpUrl>,
     pub advertise_peer: Vec<HttpUrl>,
 }
@@ -35,8 +52,22 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
     if settings.is_given("listen-client-urls") && !settings.is_given("advertise-client-urls") {
         return Err(FlagError::AdvertiseMissing);
     }
+    let client = listen_urls(settings, "listen-client-urls")?;
+    let client_http = if_given(settings, "listen-client-http-urls")?;
+    if let Some(url) = client_http.iter().find(|url| client.iter().any(|one| one.same_place(url))) {
+        let why = format!(
+            "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"
+        );
+        return Err(settings.invalid("listen-client-http-urls", why));
+    }
     Ok(Options {
-        client: listen_urls(settings, "listen-client-urls")?,
+        client,
+        client_http,
+        metrics: if_given(settings, "listen-metrics-urls")?,
+        socket: SocketOptions {
+            reuse_port: settings.boolean("socket-reuse-port")?,
+            reuse_address: settings.boolean("socket-reuse-address")?,
+        },
         peer: listen_urls(settings, "listen-peer-urls")?,
         advertise_client: url_list(settings, "advertise-client-urls")?,
         advertise_peer: url_list(settings, "initial-advertise-peer-urls")?,
@@ -45,6 +76,10 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
 
 fn url_list(settings: &Settings, name: &str) -> Result<Vec<HttpUrl>, FlagError> {
     urls::list(settings.text(name)).map_err(|reason| settings.invalid(name, reason))
+}
+
+fn if_given(settings: &Settings, name: &str) -> Result<Vec<HttpUrl>, FlagError> {
+    if settings.text(name).is_empty() { Ok(Vec::new()) } else { listen_urls(settings, name) }
 }
 
 fn listen_urls(settings: &Settings, name: &str) -> Result<Vec<HttpUrl>, FlagError> {

@@ -10,11 +10,13 @@ pub mod clustering;
 pub mod compaction;
 pub mod danger;
 pub mod gateway;
+pub mod http;
 pub mod internal;
 pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
+pub mod tls;
 pub mod tuning;
 pub mod upkeep;
 
@@ -26,6 +28,8 @@ pub const SECTIONS: &[Section] = &[
     listen::SECTION,
     gateway::SECTION,
     clustering::SECTION,
+    tls::SECTION,
+    http::SECTION,
     limits::SECTION,
     compaction::SECTION,
     upkeep::SECTION,

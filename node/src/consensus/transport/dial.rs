@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::drive::Input;
 use super::{Expelled, LinkState, Transport};
+use crate::net::Dialer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between tries. Short: a member that comes back should be heard at once.
@@ -33,38 +34,24 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub const REMOVED_TEXT: &str = "the member has been permanently removed from the cluster";
 
 /// Opens a connection to the first of `urls` that answers.
-pub async fn connect(urls: &[String]) -> Result<Channel, String> {
+pub async fn connect(dialer: &Dialer, urls: &[String]) -> Result<Channel, String> {
     let mut why = "it has no peer URL".to_owned();
     for url in urls {
-        let endpoint = match Endpoint::from_shared(url.clone()) {
-            Ok(endpoint) => endpoint,
-            Err(error) => {
-                why = error.to_string();
-                continue;
-            }
-        };
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
-        match endpoint.connect().await {
+        match dialer.connect(url, CONNECT_TIMEOUT, configure).await {
             Ok(channel) => return Ok(channel),
-            Err(error) => why = format!("{url}: {}", root_cause(&error)),
+            Err(error) => why = format!("{url}: {error}"),
         }
     }
     Err(why)
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
+fn configure(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
 }
 
 /// A client of a peer's service with limits that fit our messages.
@@ -83,7 +70,7 @@ pub async fn run(
     state: Arc<LinkState>,
 ) {
     loop {
-        let why = match connect(&urls).await {
+        let why = match connect(&transport.dialer, &urls).await {
             Ok(channel) => {
                 *state.connected_since.lock() = Some(Instant::now());
                 let why = stream(&transport, member, channel, &mut frames, &state).await;

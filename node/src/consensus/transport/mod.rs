@@ -30,6 +30,7 @@ use super::message;
 use crate::cluster::{Member, Members};
 use crate::mailbox::Sender;
 use crate::metrics::{Metrics, PeerCounts};
+use crate::net::Dialer;
 
 /// Frames waiting for one peer; more are dropped, and raft sends again.
 const QUEUE_FRAMES: usize = 4096;
@@ -119,6 +120,8 @@ pub struct Transport {
     pub inbox: Sender<Input>,
     /// Directory of the snapshot files that are sent and received.
     pub snapshots: PathBuf,
+    /// How other members are reached.
+    pub dialer: Dialer,
     runtime: tokio::runtime::Handle,
     started: Instant,
     links: RwLock<HashMap<u64, Link>>,
@@ -133,6 +136,7 @@ impl Transport {
         identity: Identity,
         inbox: Sender<Input>,
         snapshots: PathBuf,
+        dialer: Dialer,
         runtime: tokio::runtime::Handle,
         expelled: mpsc::UnboundedSender<Expelled>,
     ) -> Arc<Self> {
@@ -140,6 +144,7 @@ impl Transport {
             identity,
             inbox,
             snapshots,
+            dialer,
             runtime,
             started: Instant::now(),
             links: RwLock::default(),

@@ -61,7 +61,7 @@ async fn try_send(transport: &Arc<Transport>, mut raft_message: Message) -> Resu
         }),
         ..SnapshotChunk::default()
     };
-    let channel = dial::connect(&transport.urls(member)).await?;
+    let channel = dial::connect(&transport.dialer, &transport.urls(member)).await?;
     let (chunks, outgoing) = mpsc::channel(4);
     let mut client = dial::client(channel);
     let call = client.snapshot(ReceiverStream::new(outgoing));
