@@ -26,6 +26,7 @@ mod recipes;
 mod refusals;
 mod txn;
 mod upkeep;
+mod v2;
 mod watch;
 mod wire;
 mod wire_watch;

@@ -19,6 +19,7 @@ pub struct Etcdctl {
     pub version: Ctl,
     endpoints: String,
     timeout: String,
+    api: &'static str,
 }
 
 /// What a finished command left.
@@ -37,7 +38,13 @@ impl Etcdctl {
             version,
             endpoints: endpoints.join(","),
             timeout: "30s".into(),
+            api: "3",
         }
+    }
+
+    /// A client of the v2 API; its commands are others.
+    pub fn of_v2(version: Ctl, endpoints: &[String]) -> Etcdctl {
+        Etcdctl { api: "2", ..Etcdctl::new(version, endpoints) }
     }
 
     /// The same client, giving up after `timeout`.
@@ -52,12 +59,14 @@ impl Etcdctl {
                 command.env_remove(&name);
             }
         }
-        command
-            .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", self.endpoints))
-            .arg("--dial-timeout=10s")
-            .arg(format!("--command-timeout={}", self.timeout))
-            .args(words);
+        command.env("ETCDCTL_API", self.api).arg(format!("--endpoints={}", self.endpoints));
+        if self.api == "3" {
+            command.arg("--dial-timeout=10s");
+            command.arg(format!("--command-timeout={}", self.timeout));
+        } else {
+            command.arg(format!("--total-timeout={}", self.timeout));
+        }
+        command.args(words);
         command
     }
 
