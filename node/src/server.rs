@@ -384,7 +384,7 @@ fn log_thread(
         inbox: inbox.clone(),
         applier: applier.clone(),
         transport: member.transport.clone(),
-        fsync: member.metrics.wal_fsync.clone(),
+        counts: member.metrics.wal.clone(),
         snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
         snapshot_asked: false,
         snapshots: member.directories.snapshots.clone(),

@@ -17,6 +17,7 @@ mod auth_wire;
 mod backup;
 mod cluster;
 mod concurrency;
+mod found;
 mod gateway;
 mod kv;
 mod lease;
