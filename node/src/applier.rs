@@ -18,6 +18,7 @@ use proto::command::{Command, MemberChange, member_change};
 use raft::eraftpb::{ConfChange, ConfState, Entry, SnapshotMetadata};
 use tokio::sync::watch;
 
+use crate::auth::AuthEvent;
 use crate::consensus::core::{entry_bytes, entry_origin, is_change};
 use crate::consensus::drive::{ApplyJob, Input, LogJob};
 use crate::consensus::handle::{Outcome, Replies};
@@ -32,8 +33,6 @@ use crate::v2;
 
 /// Bytes of entries applied under one lock of the state.
 const ROUND_BYTES: usize = 1 << 20;
-/// Longer than this for one round is worth a line in the log (etcd's default).
-const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 /// The thread's belongings.
 pub struct Applier {
@@ -53,6 +52,7 @@ struct Round {
     side: Vec<SideChange>,
     compaction: Option<Compaction>,
     leases: Vec<LeaseEvent>,
+    auth: Vec<AuthEvent>,
     v2: Vec<v2::Outcome>,
     outcomes: Vec<(u64, Outcome)>,
 }
@@ -99,7 +99,7 @@ impl Applier {
             }
         }
         let took = begin.elapsed();
-        if took > SLOW_APPLY {
+        if took > self.member.config.slow.apply {
             machine_slow(&self.member, took, count);
         }
     }
@@ -131,6 +131,7 @@ impl Applier {
         round.changes.extend(applied.changes);
         round.side.extend(applied.side);
         round.leases.extend(applied.leases);
+        round.auth.extend(applied.auth);
         round.v2.extend(applied.v2);
         if let Some(revision) = applied.compacted {
             let keep = state.kv.keep_at(revision);
@@ -230,7 +231,7 @@ impl Applier {
         if let Err(error) = self.member.store.enqueue(batch) {
             fatal(&error.to_string());
         }
-        self.member.publish(&round.changes, &round.leases);
+        self.member.publish(&round.changes, &round.leases, &round.auth);
         self.member.v2.publish(&round.v2);
         self.applied.send_replace(position.index);
         for (id, outcome) in round.outcomes {
@@ -321,8 +322,8 @@ pub(crate) fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)>
 
 fn machine_slow(member: &Member, took: Duration, entries: usize) {
     crate::metrics::Metrics::count(&member.metrics.slow_applies);
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::warn!(took_ms, entries, "apply request took too long");
+    let expected_duration = member.config.slow.apply;
+    tracing::warn!(?took, ?expected_duration, entries, "apply request took too long");
 }
 
 fn fatal(why: &str) -> ! {

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
 use node::backup::{self, file::Hash};
+use node::founders::Founders;
 use playground::PlaygroundError;
 use playground::dirs::ClusterDirs;
 use playground::spec::FleetSpec;
@@ -113,9 +114,16 @@ fn member(arguments: &Restore) -> anyhow::Result<NodeOptions> {
         ("initial-advertise-peer-urls", &arguments.initial_advertise_peer_urls),
     ];
     let words = words.map(|(flag, value)| format!("--{flag}={value}"));
-    match flags::parse(&words, [])? {
+    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    match flags::parse(&words, [], no_file)? {
         Request::Run(options) => {
-            options.verify_bootstrap()?;
+            let texts = |urls: &[flags::HttpUrl]| urls.iter().map(ToString::to_string).collect();
+            let advertised: Vec<String> = texts(&options.listen.advertise_peer);
+            let listed = &options.clustering.initial_cluster;
+            let cluster: Vec<(String, Vec<String>)> =
+                listed.iter().map(|(name, urls)| (name.clone(), texts(urls))).collect();
+            let name = &options.member.name;
+            Founders { name, advertised: &advertised, cluster: &cluster }.check_words()?;
             Ok(*options)
         }
         Request::Help | Request::Version => bail!("the flags of the member cannot be read"),

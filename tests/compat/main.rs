@@ -12,9 +12,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
+mod auth_wire;
 mod backup;
 mod cluster;
 mod concurrency;
+mod found;
 mod gateway;
 mod kv;
 mod lease;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
 use proto::etcdserverpb::kv_server::KvServer;
 use proto::etcdserverpb::lease_server::LeaseServer;
@@ -25,7 +26,7 @@ use tower::Service as _;
 
 use super::message_count::CountedRequest;
 use super::rpc_counts::{Call, client_version};
-use super::{Service, status};
+use super::{Service, gate, status};
 
 /// What etcd accepts beyond `--max-request-bytes`.
 const RECEIVE_EXTRA: usize = 512 << 10;
@@ -38,6 +39,7 @@ pub struct Services {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    auth: AuthServer<Service>,
     lock: LockServer<Service>,
     election: ElectionServer<Service>,
     health: HealthServer<Service>,
@@ -68,6 +70,7 @@ impl Services {
             lease: limited!(LeaseServer),
             cluster: limited!(ClusterServer),
             maintenance: limited!(MaintenanceServer),
+            auth: limited!(AuthServer),
             lock: limited!(LockServer),
             election: limited!(ElectionServer),
             health: limited!(HealthServer),
@@ -104,9 +107,18 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
+        let admitted = match gate::toll(&request) {
+            Ok(None) => Ok(()),
+            Ok(Some(toll)) => self.service.admit(toll).await,
+            Err(unknown) => Err(unknown),
+        };
+        if let Err(refusal) = admitted {
+            return refusal.into_http();
+        }
         let path = request.uri().path();
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         let answered = match service {
+            "etcdserverpb.Auth" => self.auth.call(request).await,
             "etcdserverpb.KV" => self.kv.call(request).await,
             "etcdserverpb.Watch" => self.watch.call(request).await,
             "etcdserverpb.Lease" => self.lease.call(request).await,

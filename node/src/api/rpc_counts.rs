@@ -55,7 +55,7 @@ pub fn client_version(headers: &HeaderMap) -> Result<&str, Status> {
     std::str::from_utf8(value.as_bytes()).map_err(|_| status::invalid_client_version())
 }
 
-const METHODS: [(&str, &[&str]); 8] = [
+const METHODS: [(&str, &[&str]); 9] = [
     ("etcdserverpb.KV", &["Range", "Put", "DeleteRange", "Txn", "Compact"]),
     ("etcdserverpb.Watch", &["Watch"]),
     (
@@ -69,6 +69,28 @@ const METHODS: [(&str, &[&str]); 8] = [
     (
         "etcdserverpb.Maintenance",
         &["Alarm", "Status", "Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade"],
+    ),
+    (
+        "etcdserverpb.Auth",
+        &[
+            "AuthEnable",
+            "AuthDisable",
+            "AuthStatus",
+            "Authenticate",
+            "UserAdd",
+            "UserGet",
+            "UserList",
+            "UserDelete",
+            "UserChangePassword",
+            "UserGrantRole",
+            "UserRevokeRole",
+            "RoleAdd",
+            "RoleGet",
+            "RoleList",
+            "RoleDelete",
+            "RoleGrantPermission",
+            "RoleRevokePermission",
+        ],
     ),
     ("v3lockpb.Lock", &["Lock", "Unlock"]),
     ("v3electionpb.Election", &["Campaign", "Proclaim", "Leader", "Observe", "Resign"]),
@@ -104,7 +126,7 @@ impl Method {
 }
 
 /// Go's name of a code, as the dashboards know it.
-fn code_name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "Canceled",
@@ -268,6 +290,17 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.member.metrics.rpcs.handled(self);
+        let took = self.began.elapsed();
+        if took > self.member.config.slow.unary && self.method.kind() == "unary" {
+            let Method { service, name } = self.method;
+            tracing::warn!(
+                time_spent = ?took,
+                expected_duration = ?self.member.config.slow.unary,
+                request = %format!("/{service}/{name}"),
+                code = code_name(self.code),
+                "request stats"
+            );
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use super::delivery::{Content, Delivery, Events, NO_WATCHER};
 use super::event::Event;
 use super::index::Index;
+use super::range::WatchRange;
 use super::recent::Recent;
 use super::stream::{Stream, StreamId};
 use super::watcher::{Place, Slot, WatchSpec, Watcher, Watchers};
@@ -165,6 +166,26 @@ impl Hub {
         if let Some(slot) = slot.copied() {
             self.end(slot, Content::Canceled);
             self.tell_progress(id);
+        }
+    }
+
+    /// Ends the watchers that `allowed` no longer allows to their owners, and tells why.
+    pub fn judge<E: std::fmt::Display>(
+        &mut self,
+        allowed: impl Fn(Option<&str>, &WatchRange) -> Result<(), E>,
+        woken: &mut Vec<StreamId>,
+    ) {
+        let verdict = |watcher: &Watcher| allowed(watcher.owner.as_deref(), &watcher.range);
+        let refused = self.watchers.slots().filter_map(|(slot, watcher)| {
+            Some((slot, watcher.stream, verdict(watcher).err()?.to_string()))
+        });
+        let refused: Vec<_> = refused.collect();
+        for (slot, id, why) in refused {
+            self.end(slot, Content::Ended(why));
+            self.tell_progress(id);
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.wake(id, woken);
+            }
         }
     }
 
