@@ -112,6 +112,9 @@ pub struct Up {
     /// Delete the data when the cluster goes down
     #[arg(long)]
     pub ephemeral: bool,
+    /// Give a new cluster the data of a snapshot file, of ours or of etcd
+    #[arg(long, value_name = "FILE")]
+    pub from_snapshot: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub snapshot: Snapshot,
 }

@@ -27,7 +27,7 @@ fn read(path: &Path) -> Result<Vec<u8>, PlaygroundError> {
 }
 
 /// An endpoint as etcdctl takes it: a URL, or host and port.
-pub fn endpoint(text: &str) -> Result<String, PlaygroundError> {
+fn endpoint(text: &str) -> Result<String, PlaygroundError> {
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let wrong = |why: &str| {

@@ -18,6 +18,7 @@ mod node_command;
 mod output;
 mod paths;
 mod screen;
+mod service_manager;
 mod start_node;
 mod supervise;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::flags::{self, FlagError, NodeOptions, Request};
-use crate::{logging, start_node, version};
+use crate::{logging, service_manager, start_node, version};
 
 /// Whether the program was called by the name `etcd` (a symlink), so that its arguments are
 /// those of `etcd`.
@@ -22,6 +22,14 @@ pub fn is_etcd_name(program: &OsStr) -> bool {
 /// Runs a node until it ends. `arguments` are the words after `node`, or after the program's
 /// name when that is `etcd`.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let first = arguments.first().and_then(|first| first.to_str());
+    if let Some(proxy @ ("gateway" | "grpc-proxy")) = first {
+        eprintln!(
+            "etcd-tui node: there is no {proxy} here; clients take all members as endpoints, and \
+             etcd's own `etcd {proxy}` works in front of these members"
+        );
+        return ExitCode::from(2);
+    }
     match read(arguments) {
         Ok(Request::Help) => print(&flags::help()),
         Ok(Request::Version) => print(&version::version_lines()),
@@ -37,7 +45,7 @@ fn read(arguments: Vec<OsString>) -> Result<Request, FlagError> {
         arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    flags::parse(&words, environment)
+    flags::parse(&words, environment, |path| std::fs::read_to_string(path))
 }
 
 /// A closed pipe (`--help | head`) is no failure.
@@ -53,18 +61,20 @@ fn complain(error: &FlagError) -> ExitCode {
 
 fn run_node(options: NodeOptions) -> ExitCode {
     crate::allocator::settle();
-    // With data the bootstrap flags do not count: a restart may carry old ones.
-    if !options.member.data_dir.join("member").exists()
-        && let Err(error) = options.verify_bootstrap()
-    {
-        return complain(&error);
+    if let Err(error) = logging::start(&options.logging) {
+        return complain(&FlagError::Configuration(error));
     }
-    logging::start(options.logging.level, options.logging.format);
     for warning in &options.warnings {
         tracing::warn!("{warning}");
     }
     if let Some(parent) = options.die_with_parent
         && let Err(reason) = tie_to_parent(parent)
+    {
+        tracing::error!(target: logging::FATAL, "{reason}");
+        return ExitCode::FAILURE;
+    }
+    if options.member.lock_memory
+        && let Err(reason) = service_manager::lock_memory()
     {
         tracing::error!(target: logging::FATAL, "{reason}");
         return ExitCode::FAILURE;

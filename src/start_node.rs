@@ -8,6 +8,7 @@ use node::config::{self, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{ClusterState, HttpUrl, NodeOptions};
+use crate::service_manager;
 use crate::version::ETCD_VERSION;
 
 /// Going down must not take longer, whatever hangs.
@@ -35,7 +36,23 @@ async fn run(options: NodeOptions) -> anyhow::Result<()> {
         version = ETCD_VERSION,
         "starting a member"
     );
-    let mut server = Server::start(config(options)).await?;
+    // A start may wait for others for long: a signal ends it as it ends a running member.
+    let started = tokio::select! {
+        started = Server::start(config(options)) => Some(started?),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let Some(mut server) = started else {
+        tracing::info!("received signal while starting; shutting down");
+        return Ok(());
+    };
+    if let Some(ready) = server.take_ready() {
+        tokio::spawn(async move {
+            if ready.await.is_ok() {
+                service_manager::notify_ready();
+            }
+        });
+    }
     tokio::select! {
         why = server.ended() => anyhow::bail!(why),
         _ = terminate.recv() => tracing::info!(signal = "terminated", "received signal; shutting down"),
@@ -55,6 +72,11 @@ fn wants_authority() -> bool {
 
 fn texts(urls: &[HttpUrl]) -> Vec<String> {
     urls.iter().map(HttpUrl::to_string).collect()
+}
+
+/// The name server that tests set; see `node`'s `discovery::dns`.
+fn name_server() -> Option<std::net::SocketAddr> {
+    std::env::var("ETCD_TUI_DNS_SERVER").ok()?.parse().ok()
 }
 
 fn config(options: NodeOptions) -> Config {
@@ -80,14 +102,18 @@ fn config(options: NodeOptions) -> Config {
                 .iter()
                 .map(|(name, urls)| (name.clone(), texts(urls)))
                 .collect(),
+            discovery: options.discovery,
+            name_server: name_server(),
             token: clustering.token,
             existing: clustering.state == ClusterState::Existing,
             force_new_cluster: danger.force_new_cluster,
         },
         timing: member.timing,
         limits: options.limits,
+        slow: options.slow,
         upkeep: options.upkeep,
         auto_compaction: options.auto_compaction,
+        auth: options.auth,
         strict_reconfig: clustering.strict_reconfig,
         pre_vote: member.pre_vote,
         grpc_gateway: options.grpc_gateway,

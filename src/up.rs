@@ -8,7 +8,7 @@ use playground::{
     spec::FleetSpec,
 };
 
-use crate::{cli, output, screen};
+use crate::{backup, cli, output, screen};
 
 pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
     let frame = screen::Frame::parse(arguments.snapshot.snapshot.as_deref())?;
@@ -19,7 +19,9 @@ pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
         ephemeral: arguments.ephemeral,
     };
     let program = std::env::current_exe()?;
-    let up = launch::up(home, &request, &program).await?;
+    let seed = arguments.from_snapshot.as_deref().map(backup::seed);
+    let seed = seed.as_ref().map(|seed| seed as launch::Seed);
+    let up = launch::up(home, &request, &program, seed).await?;
     for remark in &up.remarks {
         eprintln!("etcd-tui: {remark}");
     }

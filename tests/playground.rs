@@ -390,6 +390,27 @@ fn two_clusters_live_side_by_side_and_two_launchers_do_not_collide() {
 }
 
 #[test]
+fn a_new_cluster_begins_with_the_data_of_a_snapshot() {
+    let machine = Machine::new();
+    machine.ok(&["up", "a", "-d", "-n", "1"]);
+    let url = urls(&machine.nodes("a")).remove(0);
+    on_runtime(put(&url, "kept", "1")).unwrap();
+    let file = machine.home.path().join("backup.db");
+    let file = file.to_str().unwrap();
+    machine.ok(&["snapshot", "save", file, "--endpoints", &url]);
+    machine.ok(&["up", "b", "-d", "-n", "3", "--from-snapshot", file]);
+    for url in urls(&machine.nodes("b")) {
+        assert_eq!(on_runtime(get(&url, "kept", true)).unwrap().unwrap(), b"1");
+    }
+    let refused = machine.fails(1, &["up", "b", "-d", "--from-snapshot", file]);
+    assert!(refused.contains("cluster b exists, and only a new one can be given"), "{refused}");
+    // A file that is none leaves no cluster.
+    std::fs::write(file, "x").unwrap();
+    machine.fails(1, &["up", "c", "-d", "--from-snapshot", file]);
+    assert_eq!(machine.ok(&["ls"]).lines().count(), 3);
+}
+
+#[test]
 fn what_is_asked_for_wrongly_is_answered_with_one_sentence() {
     let machine = Machine::new();
     let one_sentence = |status: i32, arguments: &[&str], part: &str| {

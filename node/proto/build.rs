@@ -11,6 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "rpc.proto",
         "kv.proto",
+        "auth.proto",
+        "auth_service.proto",
         "v3lock.proto",
         "v3election.proto",
         "health.proto",
@@ -19,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "command.proto",
     ];
     let descriptors = protox::compile(files, ["etcd", "peer"])?;
+    // What the services are, for whoever needs to know at run time.
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(set, without_sources(descriptors.clone()).encode_to_vec())?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;

@@ -18,6 +18,7 @@ use proto::command::{Command, MemberChange, member_change};
 use raft::eraftpb::{ConfChange, ConfState, Entry, SnapshotMetadata};
 use tokio::sync::watch;
 
+use crate::auth::AuthEvent;
 use crate::consensus::core::{entry_bytes, entry_origin, is_change};
 use crate::consensus::drive::{ApplyJob, Input, LogJob};
 use crate::consensus::handle::{Outcome, Replies};
@@ -25,14 +26,13 @@ use crate::kv::Change;
 use crate::machine::{self, ApplyError, LeaseEvent, Position, Reply, side::SideChange};
 use crate::mailbox::{Receiver, Sender};
 use crate::member::Member;
+use crate::metrics::op_name;
 use crate::snapshots;
 use crate::storage::store::{AppliedMark, Batch, Compaction, SideWrite};
 use crate::v2;
 
 /// Bytes of entries applied under one lock of the state.
 const ROUND_BYTES: usize = 1 << 20;
-/// Longer than this for one round is worth a line in the log (etcd's default).
-const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 /// The thread's belongings.
 pub struct Applier {
@@ -52,6 +52,7 @@ struct Round {
     side: Vec<SideChange>,
     compaction: Option<Compaction>,
     leases: Vec<LeaseEvent>,
+    auth: Vec<AuthEvent>,
     v2: Vec<v2::Outcome>,
     outcomes: Vec<(u64, Outcome)>,
 }
@@ -98,7 +99,7 @@ impl Applier {
             }
         }
         let took = begin.elapsed();
-        if took > SLOW_APPLY {
+        if took > self.member.config.slow.apply {
             machine_slow(&self.member, took, count);
         }
     }
@@ -124,18 +125,27 @@ impl Applier {
         }
         let (origin, id) = entry_origin(&entry);
         let applied = match Command::decode(std::mem::take(&mut entry.data)) {
-            Ok(command) => machine::apply(state, &self.member.store, command),
+            Ok(command) => self.timed(state, command),
             Err(_) => return self.reply(round, origin, id, Err(ApplyError::Unknown), state),
         };
         round.changes.extend(applied.changes);
         round.side.extend(applied.side);
         round.leases.extend(applied.leases);
+        round.auth.extend(applied.auth);
         round.v2.extend(applied.v2);
         if let Some(revision) = applied.compacted {
             let keep = state.kv.keep_at(revision);
             round.compaction = Some(Compaction { revision, keep });
         }
         self.reply(round, origin, id, applied.reply, state);
+    }
+
+    fn timed(&self, state: &mut machine::State, command: Command) -> machine::Applied {
+        let op = command.kind.as_ref().map_or("Unknown", op_name);
+        let begin = Instant::now();
+        let applied = machine::apply(state, &self.member.store, command);
+        self.member.metrics.applied(op, &applied, begin.elapsed());
+        applied
     }
 
     fn reply(
@@ -221,7 +231,7 @@ impl Applier {
         if let Err(error) = self.member.store.enqueue(batch) {
             fatal(&error.to_string());
         }
-        self.member.publish(&round.changes, &round.leases);
+        self.member.publish(&round.changes, &round.leases, &round.auth);
         self.member.v2.publish(&round.v2);
         self.applied.send_replace(position.index);
         for (id, outcome) in round.outcomes {
@@ -237,6 +247,9 @@ impl Applier {
 
     fn install(&self, meta: &SnapshotMetadata) {
         tracing::info!(index = meta.index, term = meta.term, "installing a snapshot");
+        let metrics = &self.member.metrics;
+        let begin = Instant::now();
+        metrics.snapshots_installing.store(1, Ordering::Relaxed);
         let state = match snapshots::load(&self.member, meta.index, meta.term) {
             Ok(state) => state,
             Err(error) => fatal(&format!("a received snapshot cannot be installed: {error}")),
@@ -245,6 +258,8 @@ impl Applier {
         let (revision, compacted) = (state.kv.revision(), state.kv.compacted());
         *self.member.state.write() = state;
         self.member.restored(revision, compacted);
+        metrics.snapshots_installing.store(0, Ordering::Relaxed);
+        metrics.snapshot_install.observe(begin.elapsed());
         self.applied.send_replace(position.index);
         let _ = self.inbox.send(Input::Applied(position.index));
         // The file and its marker let the log behind it go.
@@ -258,9 +273,12 @@ impl Applier {
         }
         let job = snapshots::begin(&self.member);
         let (inbox, log, building) = (self.inbox.clone(), self.log.clone(), self.building.clone());
+        let member = self.member.clone();
         let spawned = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            let begin = Instant::now();
             match job.write() {
                 Ok((meta, size)) => {
+                    member.metrics.snapshot_save.observe(begin.elapsed());
                     let release = meta.index;
                     let _ = log.send(LogJob::Snapshot { meta: meta.clone(), release, size });
                     let _ = inbox.send(Input::SnapshotBuilt(meta));
@@ -304,8 +322,8 @@ pub(crate) fn decode_change(entry: &Entry) -> Option<(ConfChange, MemberChange)>
 
 fn machine_slow(member: &Member, took: Duration, entries: usize) {
     crate::metrics::Metrics::count(&member.metrics.slow_applies);
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::warn!(took_ms, entries, "apply request took too long");
+    let expected_duration = member.config.slow.apply;
+    tracing::warn!(?took, ?expected_duration, entries, "apply request took too long");
 }
 
 fn fatal(why: &str) -> ! {

@@ -20,6 +20,8 @@ use crate::config::Config;
 use crate::consensus::log_view::LogView;
 use crate::consensus::transport::{Identity, dial};
 use crate::consensus::wal::{self, Recovered, SnapshotMarker, Wal, WalError, WalOptions};
+use crate::discovery::{self, DiscoveryError};
+use crate::founders::{Founders, FoundersError};
 use crate::machine::{Position, State, side};
 use crate::member::Directories;
 use crate::net::tls::TlsError;
@@ -42,8 +44,10 @@ pub enum Error {
     Load(#[from] snapshots::Error),
     #[error(transparent)]
     Directory(#[from] DataDirError),
-    #[error("couldn't find local name \"{0}\" in the initial cluster configuration")]
-    NameNotInCluster(String),
+    #[error(transparent)]
+    Founders(#[from] FoundersError),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     #[error(
         "member {0:x} has already been bootstrapped; its data directory is gone: remove the member from the cluster, add it again and start it with --initial-cluster-state existing"
     )]
@@ -70,6 +74,8 @@ pub enum Error {
     SnapshotLost(u64),
     #[error("the log ends at {last} but the state before {first} is missing")]
     Gap { first: u64, last: u64 },
+    #[error(transparent)]
+    Login(#[from] crate::login::LoginError),
     #[error("the initial corruption check failed: {0}")]
     Inconsistent(String),
     #[error("cannot start a runtime: {0}")]
@@ -109,10 +115,9 @@ pub async fn boot(
     store_options: StoreOptions,
     dialer: &Dialer,
 ) -> Result<Booted, Error> {
-    let options = WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() };
     snapshot_file::sweep(&directories.snapshots)?;
     if Wal::exists(&directories.wal)? {
-        let (wal, recovered) = Wal::open(&directories.wal, options, 0)?;
+        let (wal, recovered) = Wal::open(&directories.wal, wal_options(config), 0)?;
         if let Some(repaired) = &recovered.repaired {
             tracing::warn!("{repaired}");
         }
@@ -121,20 +126,34 @@ pub async fn boot(
         }
         // Stopped before it had a state: nothing was acknowledged, though a joiner may have
         // voted.
-        let identity = recovered.identity;
-        return if config.bootstrap.existing {
-            let wal = Some((wal, recovered));
-            join(config, directories, wal, options, directory_id, store_options, dialer).await
-        } else {
-            let wal = Some((wal, identity));
-            found(config, directories, wal, options, directory_id, store_options, dialer).await
-        };
+        let wal = Some((wal, recovered));
+        return begin(config, directories, wal, directory_id, store_options, dialer).await;
     }
+    begin(config, directories, None, directory_id, store_options, dialer).await
+}
+
+/// The first start: the cluster is found or named, and then founded or joined.
+async fn begin(
+    config: &Config,
+    directories: &Directories,
+    wal: Option<(Wal, Recovered)>,
+    directory_id: [u8; 16],
+    store_options: StoreOptions,
+    dialer: &Dialer,
+) -> Result<Booted, Error> {
+    let options = wal_options(config);
+    let config = &discovery::resolved(config).await?;
     if config.bootstrap.existing {
-        join(config, directories, None, options, directory_id, store_options, dialer).await
-    } else {
-        found(config, directories, None, options, directory_id, store_options, dialer).await
+        Founders::of(config).check_joining()?;
+        return join(config, directories, wal, options, directory_id, store_options, dialer).await;
     }
+    Founders::of(config).check(config.bootstrap.name_server).await?;
+    let wal = wal.map(|(wal, recovered)| (wal, recovered.identity));
+    found(config, directories, wal, options, directory_id, store_options, dialer).await
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() }
 }
 
 fn founders(config: &Config) -> Members {
@@ -163,7 +182,7 @@ async fn found(
 ) -> Result<Booted, Error> {
     let members = founders(config);
     let own = config.bootstrap.cluster.iter().find(|(name, _)| *name == config.name);
-    let (_, own_urls) = own.ok_or_else(|| Error::NameNotInCluster(config.name.clone()))?;
+    let (_, own_urls) = own.ok_or_else(|| FoundersError::NotInCluster(config.name.clone()))?;
     let id = member_id(own_urls, &config.bootstrap.token, None);
     let others: Vec<String> = members
         .iter()
@@ -344,6 +363,12 @@ fn go_on(
     recovered: Recovered,
     store_options: StoreOptions,
 ) -> Result<Booted, Error> {
+    if config.bootstrap.discovery.is_some() {
+        tracing::warn!(
+            wal_dir = %directories.wal.display(),
+            "discovery token is ignored since cluster already initialized; valid logs are found"
+        );
+    }
     let (found, snapshot) = newest_snapshot(&directories.snapshots, &recovered)?;
     let (store, loaded) = Store::open(&directories.state, store_options)?;
     let usable = |loaded: &Loaded| fits(loaded.mark.index, loaded.mark.term, &snapshot, &recovered);

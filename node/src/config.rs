@@ -19,7 +19,9 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     pub timing: Timing,
     pub limits: Limits,
+    pub slow: Slow,
     pub auto_compaction: AutoCompaction,
+    pub auth: Auth,
     pub upkeep: Upkeep,
     /// Judge membership changes by their effect on the quorum.
     pub strict_reconfig: bool,
@@ -71,6 +73,10 @@ pub struct Http {
 pub struct Bootstrap {
     /// Founding members: name and peer URLs.
     pub cluster: Vec<(String, Vec<String>)>,
+    /// How they are found when the command line does not name them.
+    pub discovery: Option<Discovery>,
+    /// Asked for host names instead of the system's name servers; for tests.
+    pub name_server: Option<std::net::SocketAddr>,
     pub token: String,
     /// Join a cluster that runs, rather than found one.
     pub existing: bool,
@@ -78,11 +84,69 @@ pub struct Bootstrap {
     pub force_new_cluster: bool,
 }
 
+/// Where the founders are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    V2(DiscoveryV2),
+    V3(DiscoveryV3),
+    Srv(DiscoverySrv),
+}
+
+/// A directory of a server of the v2 keys API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryV2 {
+    pub url: String,
+    /// An HTTP proxy; empty: none.
+    pub proxy: String,
+}
+
+/// Keys on an etcd cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryV3 {
+    pub token: String,
+    /// `host:port`, or a URL.
+    pub endpoints: Vec<String>,
+    pub dial_timeout: Duration,
+    pub request_timeout: Duration,
+    pub keepalive_time: Duration,
+    pub keepalive_timeout: Duration,
+    pub secure: DiscoverySecure,
+}
+
+/// How the endpoints of v3 discovery are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoverySecure {
+    pub insecure_transport: bool,
+    pub insecure_skip_verify: bool,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub cacert: Option<PathBuf>,
+}
+
+/// Service records of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySrv {
+    pub domain: String,
+    /// Behind a dash at the end of the service's name; empty: none.
+    pub service: String,
+}
+
 /// The clocks of consensus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub heartbeat: Duration,
     pub election: Duration,
+    /// The first election after a start need not wait a whole timeout.
+    pub advance_first_election: bool,
+}
+
+/// What takes longer is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// Applying a batch of entries.
+    pub apply: Duration,
+    /// A request with one answer.
+    pub unary: Duration,
 }
 
 /// Sizes that a member holds to.
@@ -96,6 +160,33 @@ pub struct Limits {
     pub quota_bytes: Option<u64>,
     pub max_request_bytes: usize,
     pub max_txn_ops: usize,
+}
+
+/// How callers prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    pub token: AuthToken,
+    /// How long a simple token lives after its last use.
+    pub token_ttl: Duration,
+    /// bcrypt's cost, 4 to 31.
+    pub bcrypt_cost: u32,
+}
+
+/// The kind of token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthToken {
+    Simple,
+    Jwt(Jwt),
+}
+
+/// Signed tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    pub sign_method: String,
+    pub public_key: Option<PathBuf>,
+    pub private_key: Option<PathBuf>,
+    /// How long a token is good.
+    pub ttl: Duration,
 }
 
 /// What a member checks and reports by itself.

@@ -1,9 +1,11 @@
 //! `--force-new-cluster`: one member goes on alone with the data it has.
 //!
-//! For when a majority is lost for good. Everything the log says is committed is applied
-//! first; what is not known to be committed is dropped, as in etcd. Then the state is written
-//! as a snapshot that has this member as its only voter, one term above everything before,
-//! and the log starts over behind it.
+//! For when a majority is lost for good. The whole log is applied first. Unlike etcd that
+//! includes what this member does not know to be committed: it hears of that with a later
+//! message, so an acknowledged write may well stand at the end of its log unconfirmed, and
+//! nobody is left to contradict it. Then the state is written as a snapshot that has this
+//! member as its only voter, one term above everything before, and the log starts over behind
+//! it.
 
 use prost::Message as _;
 use proto::command::Command;
@@ -24,7 +26,8 @@ use crate::storage::store::Batch;
 pub fn force_new_cluster(mut booted: Booted, directories: &Directories) -> Result<Booted, Error> {
     let id = booted.identity.member_id;
     let hard_state = booted.log.initial_state().map(|state| state.hard_state).unwrap_or_default();
-    replay(&mut booted, hard_state.commit)?;
+    let last = booted.log.last_index().unwrap_or(hard_state.commit);
+    replay(&mut booted, last.max(hard_state.commit))?;
     let own = booted.state.members.get(id).cloned();
     let cluster_id = booted.state.members.cluster_id;
     booted.state.members = Members::new(
@@ -44,15 +47,15 @@ pub fn force_new_cluster(mut booted: Booted, directories: &Directories) -> Resul
     Ok(booted)
 }
 
-fn replay(booted: &mut Booted, commit: u64) -> Result<(), Error> {
+fn replay(booted: &mut Booted, last: u64) -> Result<(), Error> {
     let from = booted.state.applied.index + 1;
-    if from > commit {
+    if from > last {
         return Ok(());
     }
     let context = raft::GetEntriesContext::empty(false);
     let entries = booted
         .log
-        .entries(from, commit + 1, None, context)
+        .entries(from, last + 1, None, context)
         .map_err(|error| Error::Raft(error.into()))?;
     for entry in entries {
         booted.state.applied.index = entry.index;

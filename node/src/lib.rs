@@ -8,6 +8,7 @@
 
 pub mod api;
 mod applier;
+pub mod auth;
 pub mod backup;
 pub mod bbolt;
 mod bootstrap;
@@ -15,9 +16,12 @@ pub mod cluster;
 pub mod config;
 pub mod consensus;
 mod disaster;
+mod discovery;
 pub mod features;
+pub mod founders;
 pub mod kv;
 pub mod lease;
+pub mod login;
 pub mod machine;
 pub mod mailbox;
 mod member;

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 
+use crate::api::status::{go_text, to_status};
+use crate::auth::{AuthEvent, Caller, Tokens, Walk};
 use crate::config::Config;
 use crate::consensus::transport::dial::REMOVED_TEXT;
 use crate::consensus::transport::{Expelled, Identity, Transport};
 use crate::features::Feature;
 use crate::kv::Change;
 use crate::lease::Lessor;
+use crate::login::Login;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
 use crate::storage::store::{Store, StoreError};
@@ -37,6 +40,11 @@ pub struct Member {
     pub store: Store,
     pub watchers: Arc<Watchers>,
     pub lessor: Mutex<Lessor>,
+    pub login: Login,
+    pub tokens: Mutex<Tokens>,
+    /// The log's end when this member started. A token given out up to there may be long
+    /// dead: replaying the log must not bring it back.
+    pub replayed: u64,
     pub v2: v2::Local,
     pub metrics: Metrics,
     pub transport: Arc<Transport>,
@@ -67,8 +75,12 @@ impl Member {
         self.started.elapsed()
     }
 
-    /// Tells everybody of applied changes, in order.
-    pub fn publish(&self, changes: &[Vec<Change>], leases: &[LeaseEvent]) {
+    /// Tells everybody of applied changes, in order. Rights first: who has lost them must
+    /// not hear of what was changed after that.
+    pub fn publish(&self, changes: &[Vec<Change>], leases: &[LeaseEvent], auth: &[AuthEvent]) {
+        if !auth.is_empty() {
+            self.rights_changed(auth);
+        }
         self.watchers.notify(changes);
         if leases.is_empty() {
             return;
@@ -79,6 +91,7 @@ impl Member {
             match *event {
                 LeaseEvent::Granted(id, ttl) => {
                     Metrics::count(&self.metrics.leases_granted);
+                    self.metrics.lease_ttl.observe_value(ttl as f64);
                     lessor.granted(id, ttl, now);
                 }
                 LeaseEvent::Revoked(id) => {
@@ -89,8 +102,41 @@ impl Member {
         }
     }
 
-    /// The state was replaced by a snapshot.
+    fn rights_changed(&self, events: &[AuthEvent]) {
+        let now = self.now();
+        let mut tokens = self.tokens.lock();
+        for event in events {
+            match event {
+                AuthEvent::Token { user, hash, index } if *index > self.replayed => {
+                    tokens.insert(*hash, *index, user, now);
+                }
+                AuthEvent::Token { .. } | AuthEvent::Changed => {}
+                AuthEvent::Forget(user) => tokens.forget(user),
+                AuthEvent::ForgetAll => tokens.forget_all(),
+            }
+        }
+        drop(tokens);
+        if events.contains(&AuthEvent::Changed) {
+            self.judge_watchers();
+        }
+    }
+
+    /// Ends the watchers whose owners may no longer see what they watch.
+    fn judge_watchers(&self) {
+        let state = self.state.read();
+        self.watchers.judge(|owner, range| {
+            let name = owner.unwrap_or_default().to_owned();
+            let caller = Caller { name, revision: state.auth.revision() };
+            let walk = Walk { auth: &state.auth, leases: &state.leases, caller: &caller };
+            walk.watch(range.span().as_ref()).map_err(|error| go_text(&to_status(error)))
+        });
+    }
+
+    /// The state was replaced by a snapshot. Which passwords were changed on the way to it is
+    /// not known, so no token is trusted any more.
     pub fn restored(&self, revision: i64, compacted: i64) {
+        self.tokens.lock().forget_all();
+        self.judge_watchers();
         self.watchers.restored(revision, compacted);
         self.v2.hub.restored(&self.state.read().v2);
         self.members_changed();
@@ -137,7 +183,11 @@ impl Member {
         if stop {
             self.serving.send_replace(false);
         }
+        let begin = Instant::now();
+        self.metrics.defrag_running.store(1, Ordering::Relaxed);
         let done = self.store.defragment();
+        self.metrics.defrag_running.store(0, Ordering::Relaxed);
+        self.metrics.defrag.observe(begin.elapsed());
         if stop {
             self.serving.send_replace(true);
         }

@@ -18,10 +18,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api;
 use crate::applier::Applier;
+use crate::auth::Tokens;
 use crate::bootstrap::{self, Booted, Error};
 use crate::config::Config;
 use crate::consensus::core::RaftCore;
@@ -32,14 +33,17 @@ use crate::consensus::logger;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
+use crate::consensus::wal::Wal;
 use crate::features::Feature;
 use crate::lease::Lessor;
+use crate::login::Login;
 use crate::machine::State;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::member::{Directories, Member};
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::storage::data_dir::{DataDir, new_directory_id};
+use crate::storage::filesystem;
 use crate::storage::store::StoreOptions;
 use crate::tasks;
 use crate::upkeep;
@@ -60,6 +64,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     expelled: mpsc::UnboundedReceiver<Expelled>,
     peers: PeerRuntime,
+    ready: Option<oneshot::Receiver<()>>,
     // Last: its lock goes when everything else is closed.
     _directory: DataDir,
 }
@@ -71,6 +76,11 @@ impl Server {
     /// Starts a member. Call on the runtime that is to serve clients.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let directory = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
+        for place in [directory.root(), &directory.wal()] {
+            if let Some(why) = filesystem::doubt(place) {
+                tracing::warn!(directory = %place.display(), why, "the data is not safe here");
+            }
+        }
         let directories = Directories {
             wal: directory.wal(),
             snapshots: directory.snap(),
@@ -79,8 +89,13 @@ impl Server {
         // Ports first: a busy one is found before anything is written.
         let ports = Ports::open(&config)?;
         let peers = PeerRuntime::start()?;
+        let login = Login::open(&config.auth)?;
         let metrics = Metrics::default();
-        let store = StoreOptions { writes: metrics.backend_commit.clone(), ..Default::default() };
+        let store = StoreOptions {
+            writes: metrics.backend_commit.clone(),
+            compactions: metrics.compaction.clone(),
+            ..Default::default()
+        };
         let booted = {
             let id = new_directory_id();
             bootstrap::boot(&config, &directories, id, store, &ports.dialer).await?
@@ -96,7 +111,7 @@ impl Server {
             expel.clone(),
         );
         transport.set_members(&booted.members);
-        let server = wire(Open {
+        let mut server = wire(Open {
             config,
             directories,
             directory,
@@ -108,6 +123,7 @@ impl Server {
             expelled,
             expel,
             metrics,
+            login,
         })?;
         let service = api::Service::new(server.member.clone(), server.handle.clone());
         upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
@@ -116,8 +132,15 @@ impl Server {
         Ok(server)
     }
 
-    fn start_tasks(&self, service: &api::Service) {
-        tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone()));
+    /// Hears once that this member has joined its cluster and serves.
+    pub fn take_ready(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.ready.take()
+    }
+
+    fn start_tasks(&mut self, service: &api::Service) {
+        let (ready, hears) = oneshot::channel();
+        self.ready = Some(hears);
+        tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone(), ready));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
@@ -236,6 +259,7 @@ struct Open {
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
     metrics: Metrics,
+    login: Login,
 }
 
 /// The queues between the threads, beside the inbox.
@@ -265,7 +289,7 @@ fn raft_core(
     let mut core = RaftCore::new(&raft_config, log, &logger::slog_to_tracing())?;
     if alone {
         core.campaign();
-    } else {
+    } else if config.timing.advance_first_election {
         // The first election need not wait a whole timeout; pre-vote keeps this harmless.
         core.advance_election(raft_config.election_tick.saturating_sub(1));
     }
@@ -281,6 +305,8 @@ fn lessor(config: &Config) -> Lessor {
 fn wire(open: Open) -> Result<Server, Error> {
     let Open { config, directories, directory, booted, transport, .. } = open;
     let Booted { identity, wal, store, state, log, snapshot_bytes, alone, .. } = booted;
+    let replayed = log.last();
+    let tokens = Tokens::new(config.auth.token_ttl);
     let core = raft_core(&config, identity.member_id, &state, log, alone)?;
     let queues = Queues::new();
     let (answers, answered) = mpsc::unbounded_channel();
@@ -304,26 +330,20 @@ fn wire(open: Open) -> Result<Server, Error> {
         watchers: Arc::new(Watchers::new(state.kv.revision(), state.kv.compacted())),
         state: RwLock::new(state),
         store,
+        login: open.login,
+        tokens: Mutex::new(tokens),
+        replayed,
         v2: Default::default(),
         metrics: open.metrics,
-        transport: transport.clone(),
+        transport,
         started: Instant::now(),
         expelled: open.expel,
         serving: watch::Sender::new(true),
         size: Default::default(),
     });
     let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));
-    let log_thread = LogThread {
-        wal,
-        jobs: queues.log_jobs,
-        inbox: open.inbox.clone(),
-        applier: queues.applier.clone(),
-        transport,
-        fsync: member.metrics.wal_fsync.clone(),
-        snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
-        snapshot_asked: false,
-        snapshots: member.directories.snapshots.clone(),
-    };
+    let log_thread =
+        log_thread(&member, wal, queues.log_jobs, &open.inbox, &queues.applier, snapshot_bytes);
     let apply_thread = Applier {
         member: member.clone(),
         jobs: queues.apply_jobs,
@@ -345,8 +365,30 @@ fn wire(open: Open) -> Result<Server, Error> {
         threads: vec![raft, wal, apply],
         expelled: open.expelled,
         peers: open.peers,
+        ready: None,
         _directory: directory,
     })
+}
+
+fn log_thread(
+    member: &Member,
+    wal: Wal,
+    jobs: Receiver<LogJob>,
+    inbox: &Sender<Input>,
+    applier: &Sender<ApplyJob>,
+    snapshot_bytes: u64,
+) -> LogThread {
+    LogThread {
+        wal,
+        jobs,
+        inbox: inbox.clone(),
+        applier: applier.clone(),
+        transport: member.transport.clone(),
+        counts: member.metrics.wal.clone(),
+        snapshot_bytes: snapshot_bytes.max(SNAPSHOT_BYTES_MIN),
+        snapshot_asked: false,
+        snapshots: member.directories.snapshots.clone(),
+    }
 }
 
 /// What the consensus thread tells others: read indexes, leadership, counters.

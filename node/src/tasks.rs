@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use prost::Message as _;
 use proto::command::{
-    Command, LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
+    LeaseCheckpoint, LeaseRevoke, MemberAttributes, command::Kind, lease_checkpoint::Left,
 };
 use proto::etcdserverpb::CompactionRequest;
+use tokio::sync::oneshot;
 
 use crate::config::AutoCompaction;
 use crate::consensus::handle::Handle;
+use crate::machine::rights;
 use crate::member::Member;
 use crate::metrics::Metrics;
 
@@ -23,11 +25,11 @@ const LEASE_TICK: Duration = Duration::from_millis(500);
 
 /// A command that this member proposes by itself.
 pub fn encode(kind: Kind) -> bytes::Bytes {
-    Command { kind: Some(kind) }.encode_to_vec().into()
+    rights::by_member(kind).encode_to_vec().into()
 }
 
 /// Makes this member's name and client URLs known through the log, then says it is ready.
-pub async fn publish(member: Arc<Member>, handle: Handle) {
+pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender<()>) {
     let attributes = MemberAttributes {
         member_id: member.id(),
         name: member.config.name.clone(),
@@ -50,6 +52,7 @@ pub async fn publish(member: Arc<Member>, handle: Handle) {
         }
     }
     tracing::info!("ready to serve client requests");
+    let _nobody_waits = ready.send(());
 }
 
 /// While this member leads, ends leases whose time is over.

@@ -74,8 +74,18 @@ pub struct Up {
     pub client: Client,
 }
 
-/// Brings a cluster up. `program` is this binary, which is also the supervisor.
-pub async fn up(home: &Home, request: &UpRequest, program: &Path) -> Result<Up, PlaygroundError> {
+/// Puts data into the directories of a cluster that is planned and does not exist yet. If it
+/// fails there will be no cluster.
+pub type Seed<'a> = &'a dyn Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError>;
+
+/// Brings a cluster up. `program` is this binary, which is also the supervisor. With a `seed`
+/// the cluster must be new.
+pub async fn up(
+    home: &Home,
+    request: &UpRequest,
+    program: &Path,
+    seed: Option<Seed<'_>>,
+) -> Result<Up, PlaygroundError> {
     FleetSpec::check_name(&request.name)?;
     if let Some(nodes) = request.nodes {
         FleetSpec::check_count(nodes)?;
@@ -83,7 +93,7 @@ pub async fn up(home: &Home, request: &UpRequest, program: &Path) -> Result<Up, 
     let dirs = home.cluster(&request.name);
     // Taken also for a cluster that exists: its nodes may find the ports of a plan not yet used.
     let launching = dirs::lock_launch();
-    let created = create(home, &dirs, request)?;
+    let created = create(home, &dirs, request, seed)?;
     let remarks =
         if created { Vec::new() } else { remarks(&FleetSpec::load(&dirs.spec())?, request) };
     if !created {
@@ -101,10 +111,22 @@ pub async fn up(home: &Home, request: &UpRequest, program: &Path) -> Result<Up, 
 }
 
 /// Plans the cluster unless it exists. True when it was planned now.
-fn create(home: &Home, dirs: &ClusterDirs, request: &UpRequest) -> Result<bool, PlaygroundError> {
+fn create(
+    home: &Home,
+    dirs: &ClusterDirs,
+    request: &UpRequest,
+    seed: Option<Seed<'_>>,
+) -> Result<bool, PlaygroundError> {
     let _launcher = home.lock_ports()?;
     if dirs.exists() {
-        return Ok(false);
+        if seed.is_none() {
+            return Ok(false);
+        }
+        return Err(PlaygroundError::Refused(format!(
+            "cluster {0} exists, and only a new one can be given data: choose another name, or \
+             delete it with `etcd-tui down {0} --purge`",
+            request.name
+        )));
     }
     let count = request.nodes.unwrap_or(NODES_DEFAULT);
     let mut taken = Vec::new();
@@ -120,6 +142,9 @@ fn create(home: &Home, dirs: &ClusterDirs, request: &UpRequest) -> Result<bool, 
         dirs.create_node(&node.name)?;
         // What a half-deleted cluster of this name may have left.
         dirs.trash_data(&node.name)?;
+    }
+    if let Some(seed) = seed {
+        seed(&spec, dirs)?;
     }
     spec.save(&dirs.spec())?;
     Ok(true)
@@ -401,9 +426,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         let dirs = home.cluster("a");
-        assert!(create(&home, &dirs, &request("a")).unwrap());
+        assert!(create(&home, &dirs, &request("a"), None).unwrap());
         let plan = FleetSpec::load(&dirs.spec()).unwrap();
-        assert!(!create(&home, &dirs, &request("a")).unwrap());
+        assert!(!create(&home, &dirs, &request("a"), None).unwrap());
         assert_eq!(FleetSpec::load(&dirs.spec()).unwrap(), plan);
         assert_eq!(plan.nodes.len(), NODES_DEFAULT);
     }
@@ -413,13 +438,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         for name in ["a", "b"] {
-            create(&home, &home.cluster(name), &request(name)).unwrap();
+            create(&home, &home.cluster(name), &request(name), None).unwrap();
         }
         let load = |name: &str| FleetSpec::load(&home.cluster(name).spec()).unwrap();
         assert!(load("a").base_port.abs_diff(load("b").base_port) >= ports::BLOCK);
         home.cluster("a").delete().unwrap();
         let token = |name: &str| load(name).token.split_once('-').unwrap().1.to_owned();
-        create(&home, &home.cluster("a"), &request("a")).unwrap();
+        create(&home, &home.cluster("a"), &request("a"), None).unwrap();
         assert_ne!(token("a"), token("b"));
     }
 
@@ -440,7 +465,7 @@ mod tests {
     async fn a_stopped_cluster_is_seen_as_stopped() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
-        create(&home, &home.cluster("a"), &request("a")).unwrap();
+        create(&home, &home.cluster("a"), &request("a"), None).unwrap();
         let view = view(&home, "a").await.unwrap();
         assert!(view.nodes.iter().all(|node| node.state == NodeState::Stopped));
         assert_eq!(view.health, crate::view::Health::NoQuorum);

@@ -34,6 +34,15 @@ pub struct Save {
     /// Client URL of the member
     #[arg(long, value_name = "URL", default_value = "127.0.0.1:2379")]
     pub endpoints: String,
+    /// Authorities that the member's certificate is checked with [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// Certificate to show
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Key of the certificate
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// How a table is printed.

@@ -8,11 +8,16 @@ pub mod etcdutl;
 mod print;
 mod save;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
 use node::backup::{self, file::Hash};
+use node::founders::Founders;
+use playground::PlaygroundError;
+use playground::dirs::ClusterDirs;
+use playground::spec::FleetSpec;
 
 use crate::flags::{self, NodeOptions, Request};
 use crate::output;
@@ -76,6 +81,30 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Restores every node of a cluster of the playground from a file.
+pub fn seed(file: &Path) -> impl Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError> {
+    move |spec, dirs| {
+        let members = spec.nodes.iter().map(|node| (node.name.clone(), vec![node.peer_url()]));
+        let members: Vec<_> = members.collect();
+        for node in &spec.nodes {
+            let restored = backup::restore(&backup::RestoreOptions {
+                file: file.to_owned(),
+                hash: Hash::Check,
+                data_dir: dirs.data(&node.name),
+                wal_dir: None,
+                name: node.name.clone(),
+                cluster: members.clone(),
+                token: spec.token.clone(),
+                bump_revision: 0,
+            });
+            restored.map_err(|error| {
+                PlaygroundError::Refused(format!("{}: {error}", file.display()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
 /// The member that is to be, with the checks that a node makes of the same flags.
 fn member(arguments: &Restore) -> anyhow::Result<NodeOptions> {
     let words = [
@@ -85,9 +114,16 @@ fn member(arguments: &Restore) -> anyhow::Result<NodeOptions> {
         ("initial-advertise-peer-urls", &arguments.initial_advertise_peer_urls),
     ];
     let words = words.map(|(flag, value)| format!("--{flag}={value}"));
-    match flags::parse(&words, [])? {
+    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    match flags::parse(&words, [], no_file)? {
         Request::Run(options) => {
-            options.verify_bootstrap()?;
+            let texts = |urls: &[flags::HttpUrl]| urls.iter().map(ToString::to_string).collect();
+            let advertised: Vec<String> = texts(&options.listen.advertise_peer);
+            let listed = &options.clustering.initial_cluster;
+            let cluster: Vec<(String, Vec<String>)> =
+                listed.iter().map(|(name, urls)| (name.clone(), texts(urls))).collect();
+            let name = &options.member.name;
+            Founders { name, advertised: &advertised, cluster: &cluster }.check_words()?;
             Ok(*options)
         }
         Request::Help | Request::Version => bail!("the flags of the member cannot be read"),

@@ -6,15 +6,21 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use node::backup;
+use node::net::Dialer;
+use node::net::tls::{Tls, TlsOptions};
 use proto::etcdserverpb::SnapshotRequest;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use tonic::transport::Channel;
 
 use super::arguments::Save;
-use crate::connect;
 use crate::output;
+
+/// A member that does not answer by then is given up.
+const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Saves a snapshot of the only endpoint.
 pub async fn save(arguments: &Save) -> anyhow::Result<()> {
@@ -24,9 +30,8 @@ pub async fn save(arguments: &Save) -> anyhow::Result<()> {
             arguments.endpoints
         );
     }
-    let endpoint = connect::endpoint(&arguments.endpoints)?;
     let part = Part::new(&arguments.file);
-    let version = fetch(&endpoint, &part.0).await?;
+    let version = fetch(connect(arguments).await?, &part.0).await?;
     backup::file::verify(&part.0).context("what came is not a whole snapshot")?;
     std::fs::rename(&part.0, &arguments.file)
         .with_context(|| format!("cannot create {}", arguments.file.display()))?;
@@ -56,11 +61,29 @@ impl Drop for Part {
     }
 }
 
+/// Connects to the endpoint, which is a URL, or host and port as etcdctl takes them.
+async fn connect(arguments: &Save) -> anyhow::Result<Channel> {
+    let Save { endpoints, cacert, cert, key, .. } = arguments;
+    let has_tls = [cacert, cert, key].into_iter().any(Option::is_some);
+    let url = match endpoints.contains("://") {
+        true => endpoints.clone(),
+        false if has_tls => format!("https://{endpoints}"),
+        false => format!("http://{endpoints}"),
+    };
+    let options = TlsOptions {
+        trusted_ca_file: cacert.clone(),
+        client_cert_file: cert.clone(),
+        client_key_file: key.clone(),
+        ..TlsOptions::default()
+    };
+    let dialer = Dialer::new(Tls::open(options)?);
+    let channel = dialer.connect(&url, DIAL_PATIENCE, |endpoint| endpoint).await;
+    channel.map_err(|why| anyhow::anyhow!("cannot connect to {url}: {why}"))
+}
+
 /// Writes what the member sends; gives the version it named.
-async fn fetch(endpoint: &str, part: &Path) -> anyhow::Result<String> {
-    let mut client = MaintenanceClient::connect(endpoint.to_owned())
-        .await
-        .with_context(|| format!("cannot connect to {endpoint}"))?;
+async fn fetch(channel: Channel, part: &Path) -> anyhow::Result<String> {
+    let mut client = MaintenanceClient::new(channel);
     let refused = |status: tonic::Status| anyhow::anyhow!("{}", status.message());
     let mut stream = client.snapshot(SnapshotRequest {}).await.map_err(refused)?.into_inner();
     let file = File::options()

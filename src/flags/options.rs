@@ -1,11 +1,11 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
-use node::config::{AutoCompaction, Http, Limits, Security, Upkeep};
+use node::config::{Auth, AutoCompaction, Discovery, Http, Limits, Security, Slow, Upkeep};
 
 use super::FlagError;
 use super::groups::{
-    clustering, compaction, danger, gateway, http, internal, limits, listen, logging, member, tls,
-    tuning, upkeep,
+    auth, clustering, compaction, danger, discovery, gateway, http, internal, limits, listen,
+    logging, member, monitoring, tls, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -17,12 +17,15 @@ pub struct NodeOptions {
     pub security: Security,
     pub http: Http,
     pub clustering: clustering::Options,
+    pub discovery: Option<Discovery>,
     pub limits: Limits,
     pub auto_compaction: AutoCompaction,
+    pub auth: Auth,
     /// Serve the JSON gateway.
     pub grpc_gateway: bool,
     pub upkeep: Upkeep,
     pub logging: logging::Options,
+    pub slow: Slow,
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
     pub die_with_parent: Option<i32>,
@@ -35,28 +38,25 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
     tuning::check(settings)?;
     let listen = listen::build(settings)?;
     let member = member::build(settings)?;
+    let mut warnings = settings.warnings.clone();
     Ok(NodeOptions {
         clustering: clustering::build(settings, &member.name, &listen.advertise_peer)?,
+        discovery: discovery::build(settings)?,
         security: tls::build(settings)?,
         http: http::build(settings)?,
         limits: limits::build(settings)?,
         auto_compaction: compaction::build(settings)?,
+        auth: auth::build(settings, &mut warnings)?,
+        slow: monitoring::build(settings)?,
         grpc_gateway: gateway::build(settings)?,
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,
-        warnings: settings.warnings.clone(),
+        warnings,
         member,
         listen,
     })
-}
-
-impl NodeOptions {
-    /// What must hold before a member without data may start.
-    pub fn verify_bootstrap(&self) -> Result<(), FlagError> {
-        clustering::verify_bootstrap(self)
-    }
 }
 
 #[cfg(test)]
@@ -87,7 +87,6 @@ mod tests {
         assert_eq!(options.member.timing.election, Duration::from_secs(1));
         assert!(options.member.pre_vote && options.clustering.strict_reconfig);
         assert!(!options.danger.force_new_cluster);
-        assert_eq!(options.verify_bootstrap(), Ok(()));
     }
 
     #[test]
@@ -116,6 +115,6 @@ mod tests {
     #[test]
     fn version_wins_over_a_bad_configuration() {
         let words = ["--version".to_string(), "--election-timeout=1".to_string()];
-        assert_eq!(parse(&words, []), Ok(Request::Version));
+        assert_eq!(parse(&words, [], |_| panic!()), Ok(Request::Version));
     }
 }

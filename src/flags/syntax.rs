@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::groups::legacy;
 use super::table::{self, Flag, Kind};
 use super::{FlagError, values};
 
@@ -16,6 +17,7 @@ use super::{FlagError, values};
 pub enum Origin {
     Flag,
     Environment,
+    File,
     Default,
 }
 
@@ -23,6 +25,8 @@ pub enum Origin {
 #[derive(Debug, Default)]
 pub struct Settings {
     given: BTreeMap<&'static str, (Origin, String)>,
+    /// The configuration file that all values are from.
+    file: Option<String>,
     pub warnings: Vec<String>,
 }
 
@@ -34,6 +38,26 @@ pub enum Wanted {
 }
 
 impl Settings {
+    /// Settings that a configuration file decides.
+    pub fn of_file(path: &str) -> Settings {
+        Settings { file: Some(path.to_owned()), ..Settings::default() }
+    }
+
+    /// The configuration file in force.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// Sets a value; the last one wins.
+    pub fn give(&mut self, name: &'static str, origin: Origin, value: String) {
+        self.given.insert(name, (origin, value));
+    }
+
+    /// Takes a value out.
+    pub fn take(&mut self, name: &str) -> Option<(Origin, String)> {
+        self.given.remove(name)
+    }
+
     /// The value in force and where it is from.
     pub fn value(&self, name: &str) -> (Origin, &str) {
         match self.given.get(name) {
@@ -67,6 +91,7 @@ impl Settings {
     /// A value that has the form its flag asks for.
     fn check(&self, flag: &Flag) -> Result<(), FlagError> {
         match flag.kind {
+            _ if legacy::is_ignored(flag.name) => Ok(()),
             Kind::Text => Ok(()),
             Kind::Boolean => self.boolean(flag.name).map(drop),
             Kind::Number => self.number::<i128>(flag.name).map(drop),
@@ -82,11 +107,12 @@ impl Settings {
     /// The error for a value of `name` that cannot be used.
     pub fn invalid(&self, name: &str, reason: String) -> FlagError {
         let (origin, value) = self.value(name);
-        let origin = match origin {
-            Origin::Environment => table::variable(name),
-            Origin::Flag | Origin::Default => format!("--{name}"),
+        let (origin, exit_code) = match origin {
+            Origin::Flag | Origin::Default => (format!("--{name}"), 2),
+            Origin::Environment => (table::variable(name), 1),
+            Origin::File => (format!("{name} in {}", self.file.as_deref().unwrap_or("?")), 1),
         };
-        FlagError::InvalidValue { origin, value: value.into(), reason }
+        FlagError::InvalidValue { origin, value: value.into(), reason, exit_code }
     }
 }
 
@@ -120,7 +146,7 @@ pub fn read_words(words: &[String], settings: &mut Settings) -> Result<Wanted, F
                 .cloned()
                 .ok_or_else(|| FlagError::MissingValue { flag: name.into() })?,
         };
-        settings.given.insert(flag.name, (Origin::Flag, value));
+        settings.give(flag.name, Origin::Flag, value);
     }
     Ok(Wanted::Run)
 }
@@ -142,6 +168,13 @@ pub fn read_environment(
     let mut variables: Vec<_> = environment.into_iter().filter(|(name, _)| is_ours(name)).collect();
     variables.sort();
     for (variable, value) in variables {
+        // `--version` is no setting, and etcd's own test for it would end every start.
+        if variable == "ETCD_VERSION" {
+            settings
+                .warnings
+                .push(format!("cannot set special environment variable {variable}={value}"));
+            continue;
+        }
         let Some(flag) = table::flags().find(|flag| table::variable(flag.name) == variable) else {
             settings.warnings.push(format!("unrecognized environment variable {variable}={value}"));
             continue;
@@ -157,7 +190,7 @@ pub fn read_environment(
             ));
             continue;
         }
-        settings.given.insert(flag.name, (Origin::Environment, value));
+        settings.give(flag.name, Origin::Environment, value);
     }
 }
 
@@ -266,6 +299,6 @@ mod tests {
             error.to_string(),
             "invalid value \"many\" for ETCD_MAX_TXN_OPS: not a number in range"
         );
-        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.exit_code(), 1);
     }
 }

@@ -111,6 +111,7 @@ fn is_host_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
+#[cfg(test)]
 /// `url,url`, as it is written on a command line.
 pub fn joined(urls: &[HttpUrl]) -> String {
     urls.iter().map(HttpUrl::to_string).collect::<Vec<_>>().join(",")

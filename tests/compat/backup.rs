@@ -60,7 +60,7 @@ fn fill(ctl: &Etcdctl) -> String {
 fn restorer(engine: Engine) -> (PathBuf, Vec<&'static str>) {
     match engine {
         Engine::Ours => (engine.program().unwrap(), vec!["snapshot", "restore"]),
-        Engine::Etcd35 => (tools::etcdutl().unwrap(), vec!["snapshot", "restore"]),
+        Engine::Etcd36 | Engine::Etcd35 => (tools::etcdutl().unwrap(), vec!["snapshot", "restore"]),
         Engine::Etcd34 => (Ctl::V34.program().unwrap(), vec!["snapshot", "restore"]),
     }
 }

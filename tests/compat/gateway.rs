@@ -1,6 +1,7 @@
 //! The JSON gateway: a table of requests with the answers that etcd gives, and the streams.
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 use crate::against_every_server;
 use crate::support::cluster::Cluster;
@@ -20,6 +21,8 @@ against_every_server!(
     lock_and_election,
     a_message_over_the_limit,
     a_time_limit,
+    calls_share_one_limit,
+    over_a_websocket,
     it_can_be_switched_off,
 );
 
@@ -430,6 +433,63 @@ fn a_time_limit(engine: Engine) {
         (answer.status, &answer.json()["message"]),
         (400, &json!("invalid grpc-timeout: soon"))
     );
+}
+
+fn calls_share_one_limit(engine: Engine) {
+    if engine != Engine::Ours {
+        // A flag of later versions.
+        return;
+    }
+    let cluster = Cluster::start(engine, 1, &["--max-concurrent-streams=3"]);
+    let url = cluster.nodes[0].client_url();
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        let mut watch = send(&url, "/v3/watch", r#"{"create_request":{"key":"YQ=="}}"#);
+        assert_eq!(result(&mut watch)["created"], json!(true));
+        watches.push(watch);
+    }
+    let range = r#"{"key":"YQ=="}"#;
+    let limit = [("Grpc-Timeout", "300m")];
+    assert_eq!(http::send(&url, "POST", "/v3/kv/range", &limit, range).status, 504);
+    watches.pop();
+    // It waits until the member has seen that the watch is over.
+    done(&url, "/v3/kv/range", range);
+}
+
+fn over_a_websocket(engine: Engine) {
+    let (_cluster, url) = single(engine);
+    let address = url.strip_prefix("http://").unwrap();
+    let open = |path: &str| {
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        let (socket, agreed) = client(format!("ws://{address}{path}"), stream).unwrap();
+        assert_eq!(agreed.status(), 101);
+        socket
+    };
+    let next = |socket: &mut WebSocket<_>| {
+        let text = socket.read().unwrap().into_text().unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let mut watch = open("/v3/watch");
+    for key in ["YQ==", "Yg=="] {
+        let create = json!({ "create_request": { "key": key } }).to_string();
+        watch.send(Message::text(create)).unwrap();
+        assert_eq!(next(&mut watch)["result"]["created"], json!(true));
+    }
+    done(&url, "/v3/kv/put", r#"{"key":"Yg=="}"#);
+    let event = next(&mut watch);
+    assert_eq!(event["result"]["watch_id"], "1");
+    assert_eq!(event["result"]["events"][0]["kv"]["key"], "Yg==");
+    watch.close(None).unwrap();
+    if engine == Engine::Etcd35 {
+        // etcd 3.5.1 keeps an answer that is no stream to itself.
+        return;
+    }
+    let mut range = open("/v3/kv/range");
+    range.send(Message::text(r#"{"key":"Yg=="}"#)).unwrap();
+    assert_eq!(next(&mut range)["count"], "1");
+    // The end of the answer is the end of the connection.
+    assert!(!matches!(range.read(), Ok(Message::Text(_) | Message::Binary(_))));
 }
 
 fn it_can_be_switched_off(engine: Engine) {

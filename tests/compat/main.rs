@@ -12,14 +12,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
+mod auth_wire;
 mod backup;
 mod cluster;
 mod concurrency;
+mod found;
 mod gateway;
 mod kv;
 mod lease;
+mod lost;
 mod maintenance;
 mod members;
+mod metrics;
 mod process;
 mod recipes;
 mod refusals;

@@ -18,6 +18,7 @@ pub mod etcdctl;
 pub mod http;
 pub mod load;
 pub mod ports;
+pub mod process;
 pub mod tools;
 
 use std::time::{Duration, Instant};

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Ours,
+    /// etcd 3.6, which no package has: only where `ETCD_TUI_ETCD36_DIR` names it.
+    Etcd36,
     Etcd35,
     Etcd34,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Engine::Ours => "etcd-tui node",
+            Engine::Etcd36 => "etcd 3.6",
             Engine::Etcd35 => "etcd 3.5",
             Engine::Etcd34 => "etcd 3.4",
         })
@@ -34,6 +37,7 @@ impl Engine {
     pub fn program(self) -> Result<PathBuf, String> {
         match self {
             Engine::Ours => Ok(PathBuf::from(env!("CARGO_BIN_EXE_etcd-tui"))),
+            Engine::Etcd36 => from_directory("etcd"),
             Engine::Etcd35 => from_wheel("etcd"),
             Engine::Etcd34 => from_path("etcd", "etcd-server"),
         }
@@ -69,6 +73,16 @@ fn from_wheel(name: &str) -> Result<PathBuf, String> {
         "{name} 3.5.1 is not in {}; .ci/run puts it there, or set ETCD_TUI_ETCD35_DIR",
         directory.display()
     ))
+}
+
+/// etcd 3.6 is where the environment says.
+fn from_directory(name: &str) -> Result<PathBuf, String> {
+    let directory = std::env::var_os("ETCD_TUI_ETCD36_DIR").unwrap_or_default();
+    let program = Path::new(&directory).join(name);
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(format!("{name} 3.6 is not there; ETCD_TUI_ETCD36_DIR names its directory")),
+    }
 }
 
 /// etcd 3.4 is Debian's; another version on the path would answer other questions.

@@ -201,6 +201,29 @@ fn etcdctl_is_a_client() {
 }
 
 #[test]
+fn our_snapshot_save_is_a_client() {
+    for engine in engines() {
+        let world = World::new();
+        let member = world.start(engine, &["--client-cert-auth".to_owned()]);
+        let pair = world.authority.issue(world.pki.directory.path(), "ctl", &Leaf::client("ctl"));
+        let file = world.pki.path("saved.db");
+        let run = |tls: &[&std::path::Path]| {
+            let flags = ["--cacert", "--cert", "--key"].iter().zip(tls);
+            Command::new(Engine::Ours.program().unwrap())
+                .args(["snapshot", "save"])
+                .arg(&file)
+                .arg(format!("--endpoints={}", member.client_url("https")))
+                .args(flags.flat_map(|(flag, value)| [flag.as_ref(), value.as_os_str()]))
+                .output()
+                .unwrap()
+        };
+        assert_eq!(run(&[&world.authority.file]).status.code(), Some(1), "{engine}");
+        let saved = run(&[&world.authority.file, &pair.cert, &pair.key]);
+        assert!(saved.status.success() && file.exists(), "{engine}: {saved:?}");
+    }
+}
+
+#[test]
 fn the_terminal_ui_is_a_client() {
     let world = World::new();
     let member = world.start(Engine::Ours, &["--client-cert-auth".to_owned()]);

@@ -11,6 +11,11 @@ pub mod mvccpb {
     tonic::include_proto!("mvccpb");
 }
 
+/// Users, roles and permissions.
+pub mod authpb {
+    tonic::include_proto!("authpb");
+}
+
 /// etcd's v3 client API.
 pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");

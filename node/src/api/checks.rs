@@ -51,7 +51,10 @@ pub async fn answer(service: &Service, path: &str, query: &Query<'_>) -> Option<
     let mut lines = String::new();
     let mut healthy = true;
     for name in names.iter().filter(|name| !is_excluded(name)) {
-        match check(service, name).await {
+        let kind = if path.starts_with("/livez") { "livez" } else { "readyz" };
+        let outcome = check(service, name).await;
+        service.member.metrics.checks.ended(kind, name, outcome.is_ok());
+        match outcome {
             Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
             Err(why) => {
                 healthy = false;

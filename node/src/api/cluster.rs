@@ -17,6 +17,7 @@ use super::Service;
 use super::status::{no_leader, to_status};
 use crate::cluster::members::member_id;
 use crate::cluster::{ClusterError, rules};
+use crate::metrics::Metrics;
 
 /// A learner this far behind its leader, in percent of the log, is not ready to vote.
 const READY_PERCENT: u64 = 90;
@@ -37,12 +38,8 @@ impl Service {
         let state = self.member.state.read();
         state.members.check(change).map_err(to_status)?;
         if self.member.config.strict_reconfig {
-            let uptime = self.member.now();
-            rules::check(&state.members, change, |id| {
-                // Our own connection to ourselves is as old as we are.
-                self.member.transport.connected_for(id).map(|time| time.min(uptime))
-            })
-            .map_err(to_status)?;
+            rules::check(&state.members, change, |id| self.member.transport.connected_for(id))
+                .map_err(to_status)?;
         }
         Ok(())
     }
@@ -70,7 +67,9 @@ impl Service {
         if matched(id) * 100 < matched(self.member.id()) * READY_PERCENT {
             return Err(to_status(ClusterError::LearnerNotReady));
         }
-        self.change_members(change).await
+        self.change_members(change).await?;
+        Metrics::count(&self.member.metrics.promoted);
+        Ok(())
     }
 
     async fn promote(&self, id: u64) -> Result<(), Status> {
@@ -129,6 +128,7 @@ impl Cluster for Service {
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         let request = request.into_inner();
         let peer_urls = check_urls(&request.peer_ur_ls)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -154,6 +154,7 @@ impl Cluster for Service {
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         let change = MemberChange {
             kind: member_change::Kind::Remove as i32,
             member_id: request.into_inner().id,
@@ -171,15 +172,18 @@ impl Cluster for Service {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.refuse_learner()?;
+        let caller = self.require_admin(&request).await?;
         let request = request.into_inner();
-        let change = MemberChange {
+        let mut change = MemberChange {
             kind: member_change::Kind::Update as i32,
             member_id: request.id,
-            peer_urls: check_urls(&request.peer_ur_ls)?,
+            peer_urls: request.peer_ur_ls,
             ..MemberChange::default()
         };
+        // An unknown member is the first thing to say, whatever the URLs are.
         self.judge(&change)?;
-        self.propose(Kind::MemberUpdate(change)).await?;
+        change.peer_urls = check_urls(&change.peer_urls)?;
+        self.propose_for(caller, Kind::MemberUpdate(change)).await?;
         Ok(Response::new(MemberUpdateResponse {
             header: self.cluster_header(),
             members: self.member_list(),
@@ -205,6 +209,7 @@ impl Cluster for Service {
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         self.refuse_learner()?;
+        self.require_admin(&request).await?;
         self.promote(request.into_inner().id).await?;
         Ok(Response::new(MemberPromoteResponse {
             header: self.cluster_header(),

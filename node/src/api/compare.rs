@@ -3,7 +3,7 @@
 //! A member that does not answer is left out (hashes) or unknown (versions); nothing is
 //! asked twice. Whoever asks decides what an incomplete answer is worth.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::peer::{HashKvAnswer, HashKvAsk, MembersRequest};
 use tonic::Status;
@@ -22,7 +22,9 @@ impl Service {
     /// This member's hash of the key space at `revision` (0: now).
     pub async fn hash_here(&self, revision: i64) -> Result<Hashed, Status> {
         let member = self.member.clone();
+        let begin = Instant::now();
         let hashed = tokio::task::spawn_blocking(move || hash_kv(&member, revision)).await;
+        self.member.metrics.hash_rev.observe(begin.elapsed());
         match hashed.map_err(|_| to_status(ConsensusError::Stopped))? {
             Ok(hashed) => Ok(hashed),
             Err(HashError::Revision(error)) => Err(to_status(error)),

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::Service;
 use super::status::to_status;
+use crate::auth::Caller;
 use crate::cluster::version::{DowngradeError, Version, check_target};
 
 impl Service {
@@ -14,6 +15,7 @@ impl Service {
     /// etcd 3.6.
     pub async fn downgrade_call(
         &self,
+        caller: Caller,
         request: DowngradeRequest,
     ) -> Result<DowngradeResponse, Status> {
         let Ok(action) = DowngradeAction::try_from(request.action) else {
@@ -42,7 +44,7 @@ impl Service {
             }
             DowngradeAction::Cancel | DowngradeAction::Enable => {
                 let target_version = target.map(|target| target.to_string()).unwrap_or_default();
-                self.propose(Kind::Downgrade(Downgrade { target_version })).await?;
+                self.propose_for(caller, Kind::Downgrade(Downgrade { target_version })).await?;
             }
             DowngradeAction::Validate => {}
         }

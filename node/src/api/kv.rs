@@ -1,5 +1,7 @@
 //! The KV service.
 
+use std::time::Instant;
+
 use proto::command::command::Kind;
 use proto::etcdserverpb::kv_server::Kv;
 use proto::etcdserverpb::{
@@ -8,8 +10,9 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
+use super::credentials::Credentials;
 use super::status::to_status;
-use super::{Service, unexpected};
+use super::{Service, judge, unexpected};
 use crate::kv::{self, check};
 use crate::machine::Reply;
 use crate::metrics::Metrics;
@@ -38,18 +41,25 @@ impl Service {
         Ok(())
     }
 
-    async fn read_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+    async fn read_txn(
+        &self,
+        request: TxnRequest,
+        credentials: &Credentials,
+    ) -> Result<TxnResponse, Status> {
         if !check::is_serializable(&request) {
             self.linearize().await?;
         }
+        let caller = self.identify(credentials).await?;
         let (mut response, revision) = self
             .read_state(true, move |service| {
                 let state = service.member.state.read();
+                judge(&state, &caller, |walk| walk.txn(&request))?;
                 let response =
                     kv::read_txn(&state.kv, &service.member.store, &request).map_err(to_status)?;
                 Ok((response.unwrap_or_default(), state.kv.revision()))
             })
             .await?;
+        self.member.metrics.read_txn(&response);
         response.header = Some(self.header_at(revision));
         Ok(response)
     }
@@ -61,6 +71,7 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
+        let credentials = Credentials::of_request(&request);
         let request = request.into_inner();
         check::range(&request).map_err(to_status)?;
         if self.is_learner() && !request.serializable {
@@ -71,25 +82,35 @@ impl Kv for Service {
         if !request.serializable {
             self.linearize().await?;
         }
-        let (mut response, revision) = self
+        let began = Instant::now();
+        // Judged under the lock that it is read under: no right that was taken away before
+        // is used, and no value written later is seen.
+        let caller = self.identify(&credentials).await?;
+        let read = self
             .read_state(request.revision > 0, move |service| {
                 let state = service.member.state.read();
+                judge(&state, &caller, |walk| walk.range(&request))?;
                 let response =
                     state.kv.range(&request, &service.member.store).map_err(to_status)?;
                 Ok((response, state.kv.revision()))
             })
-            .await?;
+            .await;
+        let metrics = &self.member.metrics;
+        let times = if read.is_ok() { &metrics.range_done } else { &metrics.range_refused };
+        times.observe(began.elapsed());
+        let (mut response, revision) = read?;
         response.header = Some(self.header_at(revision));
         Ok(Response::new(response))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let request = request.into_inner();
         self.refuse_learner()?;
-        check::put(&request).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.puts);
+        check::put(request.get_ref()).map_err(to_status)?;
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
+        judge(&self.member.state.read(), &caller, |walk| walk.put(&request))?;
         self.make_room(check::quota_cost_put(&request)).await?;
-        match self.propose(Kind::Put(request)).await? {
+        match self.propose_for(caller, Kind::Put(request)).await? {
             (Reply::Put(mut response), revision) => {
                 response.header = Some(self.header_at(revision));
                 Ok(Response::new(response))
@@ -102,11 +123,12 @@ impl Kv for Service {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let request = request.into_inner();
         self.refuse_learner()?;
-        check::delete_range(&request).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.deletes);
-        match self.propose(Kind::DeleteRange(request)).await? {
+        check::delete_range(request.get_ref()).map_err(to_status)?;
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
+        judge(&self.member.state.read(), &caller, |walk| walk.delete_range(&request))?;
+        match self.propose_for(caller, Kind::DeleteRange(request)).await? {
             (Reply::DeleteRange(mut response), revision) => {
                 response.header = Some(self.header_at(revision));
                 Ok(Response::new(response))
@@ -116,16 +138,18 @@ impl Kv for Service {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let credentials = Credentials::of_request(&request);
         let request = request.into_inner();
         self.refuse_learner()?;
         check::txn(&request, self.member.config.limits.max_txn_ops).map_err(to_status)?;
-        Metrics::count(&self.member.metrics.txns);
         if check::is_read_only(&request) {
             self.corrupt()?;
-            return Ok(Response::new(self.read_txn(request).await?));
+            return Ok(Response::new(self.read_txn(request, &credentials).await?));
         }
+        let caller = self.identify(&credentials).await?;
+        judge(&self.member.state.read(), &caller, |walk| walk.txn(&request))?;
         self.make_room(check::quota_cost_txn(&request)).await?;
-        match self.propose(Kind::Txn(request)).await? {
+        match self.propose_for(caller, Kind::Txn(request)).await? {
             (Reply::Txn(mut response), revision) => {
                 response.header = Some(self.header_at(revision));
                 Ok(Response::new(response))
@@ -138,10 +162,11 @@ impl Kv for Service {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        let request = request.into_inner();
         self.refuse_learner()?;
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
         let physical = request.physical.then_some(request.revision);
-        let (reply, revision) = self.propose(Kind::Compaction(request)).await?;
+        let (reply, revision) = self.propose_for(caller, Kind::Compaction(request)).await?;
         let Reply::Compaction(mut response) = reply else { return Err(unexpected(&reply)) };
         if let Some(compacted) = physical {
             let store = self.member.store.clone();

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{self, to_status};
-use super::{Service, unexpected};
+use super::{Service, judge, unexpected};
 use crate::features::Feature;
 use crate::lease::{LeaseError, MAXIMUM_TTL, minimum_ttl};
 use crate::machine::Reply;
@@ -150,8 +150,9 @@ impl Lease for Service {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let mut request = request.into_inner();
         self.refuse_learner()?;
+        let caller = self.caller(&request).await?;
+        let mut request = request.into_inner();
         if request.ttl > MAXIMUM_TTL {
             return Err(to_status(LeaseError::TtlTooLarge));
         }
@@ -161,7 +162,7 @@ impl Lease for Service {
             request.id = rand::random::<i64>() & i64::MAX;
         }
         request.ttl = request.ttl.max(minimum_ttl(self.member.config.timing.election));
-        match self.propose(Kind::LeaseGrant(request)).await? {
+        match self.propose_for(caller, Kind::LeaseGrant(request)).await? {
             (Reply::LeaseGrant(mut response), revision) => {
                 response.header = Some(self.header_at(revision));
                 Ok(Response::new(response))
@@ -175,8 +176,11 @@ impl Lease for Service {
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
         self.refuse_learner()?;
-        let ids = vec![request.into_inner().id];
-        let (_, revision) = self.propose(Kind::LeaseRevoke(LeaseRevoke { ids })).await?;
+        let caller = self.caller(&request).await?;
+        let id = request.into_inner().id;
+        judge(&self.member.state.read(), &caller, |walk| walk.lease_revoke(id))?;
+        let command = Kind::LeaseRevoke(LeaseRevoke { ids: vec![id] });
+        let (_, revision) = self.propose_for(caller, command).await?;
         Ok(Response::new(LeaseRevokeResponse { header: Some(self.header_at(revision)) }))
     }
 
@@ -213,7 +217,9 @@ impl Lease for Service {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         self.refuse_learner()?;
+        let caller = self.caller(&request).await?;
         let request = request.into_inner();
+        self.member.state.read().auth.is_authenticated(&caller).map_err(to_status)?;
         let left = if self.member.state.read().leases.exists(request.id) {
             self.time_left(request.id).await?
         } else {
@@ -234,6 +240,7 @@ impl Lease for Service {
         };
         if request.keys && left.is_some() {
             let state = self.member.state.read();
+            judge(&state, &caller, |walk| walk.lease_keys(request.id))?;
             let keys = state.leases.keys(request.id);
             response.keys =
                 keys.into_iter().flatten().map(|key| bytes::Bytes::copy_from_slice(key)).collect();
@@ -243,11 +250,13 @@ impl Lease for Service {
 
     async fn lease_leases(
         &self,
-        _request: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
         if self.is_learner() {
             return Err(status::not_for_learner());
         }
+        let caller = self.caller(&request).await?;
+        judge(&self.member.state.read(), &caller, |walk| walk.all_leases())?;
         let ordered = {
             let lessor = self.member.lessor.lock();
             lessor.leading().then(|| lessor.by_expiry())

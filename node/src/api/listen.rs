@@ -147,7 +147,9 @@ async fn converse(port: Port, connection: Connection) {
         async move { Ok::<_, Infallible>(port.answer(request).await) }
     });
     // How a client's connection ends is the client's business.
-    let _ = builder(&rules).serve_connection(TokioIo::new(Mended::new(stream)), handler).await;
+    let _ = builder(&rules)
+        .serve_connection_with_upgrades(TokioIo::new(Mended::new(stream)), handler)
+        .await;
 }
 
 fn builder(rules: &config::Http) -> auto::Builder<TokioExecutor> {

@@ -1,6 +1,7 @@
 //! The Maintenance service.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use proto::command::command::Kind;
 use proto::etcdserverpb::alarm_request::AlarmAction;
@@ -48,15 +49,17 @@ impl Maintenance for Service {
         request: Request<AlarmRequest>,
     ) -> Result<Response<AlarmResponse>, Status> {
         self.refuse_learner()?;
+        let caller = self.caller(&request).await?;
         let request = request.into_inner();
         let (reply, revision) = if request.action() == AlarmAction::Get {
             // Through consensus like etcd's, so that it is not an old answer.
             self.linearize().await?;
             let state = self.member.state.read();
+            state.auth.is_authenticated(&caller).map_err(to_status)?;
             let alarms = state.alarms.list(request.alarm());
             (Reply::Alarm(AlarmResponse { header: None, alarms }), state.kv.revision())
         } else {
-            self.propose(Kind::Alarm(request)).await?
+            self.propose_for(caller, Kind::Alarm(request)).await?
         };
         match reply {
             Reply::Alarm(mut response) => {
@@ -105,7 +108,9 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let begin = Instant::now();
         let hashed = self.hash_here(0).await?;
+        self.member.metrics.hash.observe(begin.elapsed());
         let header = Some(self.header_at(hashed.current_revision));
         Ok(Response::new(HashResponse { header, hash: hashed.hash }))
     }
@@ -158,6 +163,7 @@ impl Maintenance for Service {
         request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
         self.refuse_learner()?;
-        Ok(Response::new(self.downgrade_call(request.into_inner()).await?))
+        let caller = self.require_admin(&request).await?;
+        Ok(Response::new(self.downgrade_call(caller, request.into_inner()).await?))
     }
 }

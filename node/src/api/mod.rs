@@ -6,6 +6,7 @@
 //! themselves; no other place knows them.
 
 mod access;
+pub mod auth;
 mod authority;
 mod checks;
 pub mod client_certificate;
@@ -13,9 +14,11 @@ pub mod cluster;
 mod compare;
 pub mod concurrency;
 mod counted_io;
+pub mod credentials;
 mod deadline;
 mod debug;
 mod downgrade;
+pub mod gate;
 mod gateway;
 pub mod hash;
 pub mod health;
@@ -24,6 +27,8 @@ pub mod kv;
 pub mod lease;
 pub mod listen;
 pub mod maintenance;
+mod message_count;
+mod metrics_page;
 pub mod peer;
 pub mod route;
 pub mod rpc_counts;
@@ -38,11 +43,13 @@ use prost::Message as _;
 use proto::command::{Command, command::Kind};
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType, ResponseHeader};
+use tokio::sync::Semaphore;
 use tonic::Status;
 
+use crate::auth::{AuthError, Caller, Walk};
 use crate::consensus::handle::{Handle, Outcome};
 use crate::features::Feature;
-use crate::machine::Reply;
+use crate::machine::{ApplyError, Reply, State, rights};
 use crate::member::Member;
 use crate::metrics::Metrics;
 use status::to_status;
@@ -55,12 +62,15 @@ pub struct Service {
     pub member: Arc<Member>,
     pub handle: Handle,
     peers: Arc<peer::PeerClients>,
+    /// Permits for calls of the gateway.
+    gateway_calls: Arc<Semaphore>,
 }
 
 impl Service {
     /// Services of a running member.
     pub fn new(member: Arc<Member>, handle: Handle) -> Self {
-        Self { member, handle, peers: Arc::default() }
+        let gateway_calls = Arc::new(gateway::permits(member.config.http.streams_max));
+        Self { member, handle, peers: Arc::default(), gateway_calls }
     }
 
     /// A response header at `revision`.
@@ -79,9 +89,29 @@ impl Service {
     }
 
     /// Proposes a client's command; gives the reply and the revision after it.
-    pub async fn propose(&self, kind: Kind) -> Result<(Reply, i64), Status> {
-        let first = self.goes_first(&kind);
-        let data = Command { kind: Some(kind) }.encode_to_vec();
+    pub async fn propose_for(&self, caller: Caller, kind: Kind) -> Result<(Reply, i64), Status> {
+        let (reply, revision) = self.propose_outcome(caller, kind).await?;
+        Ok((reply.map_err(to_status)?, revision))
+    }
+
+    /// Proposes what this member wants for itself.
+    pub async fn propose_by_member(&self, kind: Kind) -> Result<(Reply, i64), Status> {
+        let (reply, revision) = self.submit(&rights::by_member(kind)).await?;
+        Ok((reply.map_err(to_status)?, revision))
+    }
+
+    /// Like [`Service::propose_for`], with the refusal as the machine gave it.
+    async fn propose_outcome(
+        &self,
+        caller: Caller,
+        kind: Kind,
+    ) -> Result<(Result<Reply, ApplyError>, i64), Status> {
+        self.submit(&rights::on_behalf(caller, kind)).await
+    }
+
+    async fn submit(&self, command: &Command) -> Result<(Result<Reply, ApplyError>, i64), Status> {
+        let first = command.kind.as_ref().is_some_and(|kind| self.goes_first(kind));
+        let data = command.encode_to_vec();
         if data.len() > self.member.config.limits.max_request_bytes {
             return Err(status::request_too_large());
         }
@@ -91,7 +121,7 @@ impl Service {
             self.handle.propose(data.into()).await
         };
         match outcome {
-            Ok(Outcome { reply, revision }) => Ok((reply.map_err(to_status)?, revision)),
+            Ok(Outcome { reply, revision }) => Ok((reply, revision)),
             Err(error) => {
                 Metrics::count(&self.member.metrics.proposals_failed);
                 Err(to_status(error))
@@ -114,7 +144,10 @@ impl Service {
 
     /// Waits until a read here is linearizable.
     pub async fn linearize(&self) -> Result<(), Status> {
-        self.handle.linearize().await.map_err(to_status)
+        self.handle.linearize().await.map_err(|error| {
+            Metrics::count(&self.member.metrics.reads_failed);
+            to_status(error)
+        })
     }
 
     /// A learner serves only what cannot mislead.
@@ -149,10 +182,19 @@ impl Service {
             };
             let service = self.clone();
             // Not awaited: the client is refused either way.
-            tokio::spawn(async move { service.propose(Kind::Alarm(alarm)).await });
+            tokio::spawn(async move { service.propose_by_member(Kind::Alarm(alarm)).await });
         }
         Err(status::no_space())
     }
+}
+
+/// Judges a request by the state as it is here, before it costs a consensus round.
+pub fn judge(
+    state: &State,
+    caller: &Caller,
+    rule: impl FnOnce(Walk<'_>) -> Result<(), AuthError>,
+) -> Result<(), Status> {
+    rule(Walk { auth: &state.auth, leases: &state.leases, caller }).map_err(to_status)
 }
 
 /// Tells `call` to stop: the machine answered a request with another request's reply.

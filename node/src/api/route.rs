@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
 use proto::etcdserverpb::kv_server::KvServer;
 use proto::etcdserverpb::lease_server::LeaseServer;
@@ -23,8 +24,9 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
-use super::rpc_counts::Call;
-use super::{Service, status};
+use super::message_count::CountedRequest;
+use super::rpc_counts::{Call, client_version};
+use super::{Service, gate, status};
 
 /// What etcd accepts beyond `--max-request-bytes`.
 const RECEIVE_EXTRA: usize = 512 << 10;
@@ -37,6 +39,7 @@ pub struct Services {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    auth: AuthServer<Service>,
     lock: LockServer<Service>,
     election: ElectionServer<Service>,
     health: HealthServer<Service>,
@@ -67,6 +70,7 @@ impl Services {
             lease: limited!(LeaseServer),
             cluster: limited!(ClusterServer),
             maintenance: limited!(MaintenanceServer),
+            auth: limited!(AuthServer),
             lock: limited!(LockServer),
             election: limited!(ElectionServer),
             health: limited!(HealthServer),
@@ -80,12 +84,21 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        let call = Call::begin(&self.service.member, request.uri().path());
-        let response = self.route(request).await;
-        match call {
-            Some(call) => call.answer(response),
-            None => response,
-        }
+        let version = match client_version(request.headers()) {
+            Ok(version) => version,
+            Err(status) => return status.into_http(),
+        };
+        let Some(call) = Call::begin(&self.service.member, request.uri().path(), version) else {
+            return self.route(request).await;
+        };
+        let response = match call.counts_requests() {
+            Some(count) => {
+                let counted = |body| CountedRequest::new(Box::pin(body), count);
+                self.route(request.map(counted)).await
+            }
+            None => self.route(request).await,
+        };
+        call.answer(response)
     }
 
     /// Calls the service that the request's path names.
@@ -94,9 +107,18 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
+        let admitted = match gate::toll(&request) {
+            Ok(None) => Ok(()),
+            Ok(Some(toll)) => self.service.admit(toll).await,
+            Err(unknown) => Err(unknown),
+        };
+        if let Err(refusal) = admitted {
+            return refusal.into_http();
+        }
         let path = request.uri().path();
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         let answered = match service {
+            "etcdserverpb.Auth" => self.auth.call(request).await,
             "etcdserverpb.KV" => self.kv.call(request).await,
             "etcdserverpb.Watch" => self.watch.call(request).await,
             "etcdserverpb.Lease" => self.lease.call(request).await,

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto::etcdserverpb::SnapshotResponse;
@@ -44,7 +45,8 @@ async fn send(
     version: &str,
     chunks: &mpsc::Sender<Result<SnapshotResponse, Status>>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (file, total) = tokio::task::spawn_blocking(move || write(&member)).await??;
+    let (begin, making) = (Instant::now(), member.clone());
+    let (file, total) = tokio::task::spawn_blocking(move || write(&making)).await??;
     let mut file = tokio::fs::File::from_std(file);
     file.rewind().await?;
     let mut hash = Sha256::new();
@@ -60,6 +62,7 @@ async fn send(
     }
     let sum = Bytes::copy_from_slice(&hash.finalize());
     let _ = chunks.send(Ok(chunk(0, sum, version))).await;
+    member.metrics.backup.observe(begin.elapsed());
     Ok(())
 }
 

@@ -5,11 +5,14 @@
 
 use tonic::{Code, Status};
 
+use super::rpc_counts::code_name;
+use crate::auth::AuthError;
 use crate::cluster::ClusterError;
 use crate::cluster::version::DowngradeError;
 use crate::consensus::handle::ConsensusError;
 use crate::kv::KvError;
 use crate::lease::LeaseError;
+use crate::login::password::PasswordError;
 use crate::machine::ApplyError;
 
 /// An error with a gRPC code.
@@ -21,6 +24,11 @@ pub trait WireError: std::fmt::Display {
 /// The status of an error; its text is the error's own.
 pub fn to_status(error: impl WireError) -> Status {
     Status::new(error.code(), error.to_string())
+}
+
+/// A status as Go's gRPC prints it: the form in which a watch is told why it ends.
+pub fn go_text(status: &Status) -> String {
+    format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message())
 }
 
 impl WireError for KvError {
@@ -83,11 +91,45 @@ impl WireError for ApplyError {
             Self::Kv(error) => error.code(),
             Self::Lease(error) => error.code(),
             Self::Cluster(error) => error.code(),
+            Self::Auth(error) => error.code(),
             Self::Downgrade(error) => error.code(),
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
             // v2 has errors of its own and never comes this way.
             Self::V2(_) | Self::Unknown => Code::Unknown,
+        }
+    }
+}
+
+impl WireError for AuthError {
+    fn code(&self) -> Code {
+        match self {
+            Self::UserEmpty
+            | Self::RoleEmpty
+            | Self::Failed
+            | Self::PermissionNotGiven
+            | Self::InvalidManagement
+            | Self::OldRevision => Code::InvalidArgument,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::InvalidToken => Code::Unauthenticated,
+            Self::RootUserMissing
+            | Self::RootRoleMissing
+            | Self::UserExists
+            | Self::UserNotFound
+            | Self::RoleExists
+            | Self::RoleNotFound
+            | Self::RoleNotGranted
+            | Self::PermissionNotGranted
+            | Self::NotEnabled => Code::FailedPrecondition,
+        }
+    }
+}
+
+impl WireError for PasswordError {
+    fn code(&self) -> Code {
+        match self {
+            Self::TooMany => Code::ResourceExhausted,
+            Self::TooLong | Self::Failed => Code::Unknown,
         }
     }
 }
@@ -108,6 +150,11 @@ impl WireError for ConsensusError {
 /// A request whose log entry would be larger than `--max-request-bytes`.
 pub fn request_too_large() -> Status {
     Status::invalid_argument("etcdserver: request is too large")
+}
+
+/// The client's version is no text.
+pub fn invalid_client_version() -> Status {
+    Status::invalid_argument("etcdserver: invalid client api version")
 }
 
 /// The quota is used up.

@@ -12,8 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Service, status};
+use super::credentials::Credentials;
+use super::{Service, judge, status};
+use crate::auth::Caller;
 use crate::consensus::drive::Leadership;
+use crate::metrics::Metrics;
 use crate::watch::WatchSpec;
 use crate::watch::service::WatchStream;
 
@@ -45,7 +48,9 @@ impl Watch for Service {
         }
         let stream = std::sync::Arc::new(self.member.watchers.open());
         let (replies, responses) = mpsc::channel(RESPONSES_WAITING);
-        let requests = receive(request.into_inner(), stream.clone(), replies.clone());
+        let creator =
+            Creator { service: self.clone(), credentials: Credentials::of_request(&request) };
+        let requests = receive(request.into_inner(), creator, stream.clone(), replies.clone());
         let sending = send(self.clone(), stream, replies.clone());
         let leader = self.handle.watch_leadership();
         let patience = self.member.config.timing.election * LEADERLESS_ELECTIONS;
@@ -82,12 +87,13 @@ async fn leader_lost(mut leadership: watch::Receiver<Leadership>, patience: Dura
 /// Takes the client's requests until it closes its side or breaks the protocol.
 async fn receive(
     mut requests: Streaming<WatchRequest>,
+    creator: Creator,
     stream: std::sync::Arc<WatchStream>,
     replies: Replies,
 ) {
     loop {
         match requests.message().await {
-            Ok(Some(request)) => take_request(&stream, request).await,
+            Ok(Some(request)) => take_request(&creator, &stream, request).await,
             // The client will send no more, but may go on listening.
             Ok(None) => return std::future::pending().await,
             Err(error) => {
@@ -98,15 +104,52 @@ async fn receive(
     }
 }
 
-async fn take_request(stream: &WatchStream, request: WatchRequest) {
+async fn take_request(creator: &Creator, stream: &WatchStream, request: WatchRequest) {
     while stream.is_full() {
         tokio::time::sleep(FULL_PAUSE).await;
     }
     match request.request_union {
-        Some(RequestUnion::CreateRequest(create)) => stream.create(WatchSpec::from(&create)),
+        Some(RequestUnion::CreateRequest(create)) => {
+            creator.create(stream, WatchSpec::from(&create)).await
+        }
         Some(RequestUnion::CancelRequest(cancel)) => stream.cancel(cancel.watch_id),
         Some(RequestUnion::ProgressRequest(_)) => stream.progress_request(),
         None => {}
+    }
+}
+
+/// Creates watchers for whoever opened the stream.
+struct Creator {
+    service: Service,
+    credentials: Credentials,
+}
+
+impl Creator {
+    /// The right is looked up for each watcher anew. A refusal is told as etcd tells it, and
+    /// leaves the stream open.
+    async fn create(&self, stream: &WatchStream, mut spec: WatchSpec) {
+        let caller = match self.service.identify(&self.credentials).await {
+            Ok(caller) => caller,
+            Err(refusal) => return stream.refuse(&status::go_text(&refusal)),
+        };
+        spec.owner = self.owner(&caller);
+        // Held until the watcher is there: a right taken away before that is seen here, and
+        // one taken away after that ends the watcher.
+        let state = self.service.member.state.read();
+        let range = spec.range.as_ref().ok().and_then(|range| range.span());
+        match judge(&state, &caller, |walk| walk.watch(range.as_ref())) {
+            Ok(()) => stream.create(spec),
+            Err(refusal) => stream.refuse(&status::go_text(&refusal)),
+        }
+    }
+
+    /// While nobody asks for rights, a token means nothing, but a certificate still tells
+    /// whose the watcher is.
+    fn owner(&self, caller: &Caller) -> Option<std::sync::Arc<str>> {
+        match &self.credentials {
+            Credentials::Certificate(name) => Some(name.as_str().into()),
+            _ => Some(caller.name.as_str().into()).filter(|_| !caller.name.is_empty()),
+        }
     }
 }
 
@@ -125,6 +168,7 @@ async fn send(service: Service, stream: std::sync::Arc<WatchStream>, replies: Re
             }
             let header = service.header_at(0);
             for delivery in taken {
+                Metrics::add(&service.member.metrics.events, delivery.events() as u64);
                 for response in delivery.into_proto(header, max) {
                     if replies.send(Ok(response)).await.is_err() {
                         return;

@@ -20,7 +20,7 @@ use raft::eraftpb::{
 use raft::{RawNode, SnapshotStatus, StateRole};
 
 use super::configuration::Configuration;
-use super::guard;
+use super::guard::{self, Lost};
 use super::log_view::LogView;
 pub use super::log_view::entry_bytes;
 use super::pending::Proposal;
@@ -88,6 +88,7 @@ pub struct RaftCore {
     configuration: Configuration,
     /// The record with the present term and vote, until it is on disk.
     term_record: Option<u64>,
+    lost: Option<Lost>,
 }
 
 /// The raft crate refused; the member cannot go on.
@@ -114,6 +115,7 @@ impl RaftCore {
             was_leader: false,
             configuration,
             term_record: None,
+            lost: None,
         })
     }
 
@@ -145,9 +147,16 @@ impl RaftCore {
     /// A message from another member, already checked by the message filter; what raft would
     /// panic on is left out.
     pub fn step(&mut self, message: Message) {
+        self.lost = self.lost.or(guard::lost(&self.node, &message));
         if let Some(message) = guard::admit(&self.node, message) {
             let _ = self.node.step(message);
         }
+    }
+
+    /// What this member turned out to have lost; told once. It must not go on: what it
+    /// acknowledged may be committed on the strength of its word.
+    pub fn take_lost(&mut self) -> Option<Lost> {
+        self.lost.take()
     }
 
     /// Appends proposals of any member to the log. False: nothing was appended, and nothing

@@ -91,6 +91,10 @@ pub struct Progress {
     pub pending_proposals: AtomicU64,
     pub leader_changes: AtomicU64,
     pub transferee: AtomicU64,
+    /// Ticks of a leader that came more than a heartbeat late.
+    pub late_heartbeats: AtomicU64,
+    /// Questions for a read index that had to be asked again.
+    pub slow_reads: AtomicU64,
 }
 
 /// The consensus thread's belongings.
@@ -122,6 +126,9 @@ impl Drive {
             }
             let now = Instant::now();
             if now >= next_tick {
+                if now - next_tick > self.tick && self.leadership.borrow().is_leader {
+                    self.progress.late_heartbeats.fetch_add(1, Ordering::Relaxed);
+                }
                 self.router.tick();
                 // After a pause the missed ticks are gone: nobody is late for what happened
                 // while we did not run.
@@ -191,6 +198,7 @@ impl Drive {
             Effect::BuildSnapshot => {
                 let _ = self.applier.send(ApplyJob::Snapshot);
             }
+            Effect::Lost(lost) => self.transport.lost(lost),
             Effect::Answer { id, index } => {
                 let _ = self.answers.send((id, index));
             }

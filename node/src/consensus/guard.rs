@@ -25,6 +25,25 @@ pub fn leads_as_stranger(node: &RawNode<LogView>) -> bool {
     raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none()
 }
 
+/// What a leader knows that this member acknowledged, beyond its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub acknowledged: u64,
+    pub last: u64,
+}
+
+/// Whether the message tells that this member has lost data that it once acknowledged: a
+/// leader's heartbeat commits no further than what the member told *this* leader it has, and
+/// in a leader's term a log never gets shorter. So the disk lied, or an older copy of the data
+/// directory took the place of the right one.
+pub fn lost(node: &RawNode<LogView>, message: &Message) -> Option<Lost> {
+    let last = node.raft.raft_log.last_index();
+    let tells = message.get_msg_type() == MessageType::MsgHeartbeat
+        && message.commit > last
+        && message.term >= node.raft.term;
+    tells.then_some(Lost { acknowledged: message.commit, last })
+}
+
 /// The message as raft may see it, if at all.
 pub fn admit(node: &RawNode<LogView>, mut message: Message) -> Option<Message> {
     let raft = &node.raft;

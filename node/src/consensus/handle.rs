@@ -120,6 +120,7 @@ impl Handle {
             waiting,
             answers: parts.answers,
             leadership: parts.leadership.clone(),
+            progress: parts.progress.clone(),
             // An answer to a question of an earlier life must not pass for one of this life.
             next_id: first_id,
         };
@@ -282,6 +283,7 @@ struct ReadGate {
     waiting: mpsc::UnboundedReceiver<oneshot::Sender<u64>>,
     answers: mpsc::UnboundedReceiver<(u64, Option<u64>)>,
     leadership: watch::Receiver<Leadership>,
+    progress: Arc<Progress>,
     next_id: u64,
 }
 
@@ -326,7 +328,10 @@ impl ReadGate {
                 let _ = tokio::time::timeout(READ_PAUSE, self.leadership.changed()).await;
                 None
             }
-            Err(_) => None,
+            Err(_) => {
+                self.progress.slow_reads.fetch_add(1, Ordering::Relaxed);
+                None
+            }
         }
     }
 }

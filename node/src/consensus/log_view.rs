@@ -57,7 +57,8 @@ impl LogView {
         }
     }
 
-    fn last(&self) -> u64 {
+    /// Index of the last entry.
+    pub fn last(&self) -> u64 {
         self.base + self.entries.len() as u64
     }
 

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use raft::eraftpb::SnapshotMetadata;
@@ -17,7 +18,7 @@ use super::drive::{ApplyJob, Input, LogJob};
 use super::transport::Transport;
 use super::wal::{SnapshotMarker, Wal, WalError};
 use crate::mailbox::{Receiver, Sender};
-use crate::metrics::Histogram;
+use crate::metrics::WalCounts;
 use crate::storage::snapshot_file;
 
 /// The log's thread.
@@ -27,7 +28,7 @@ pub struct LogThread {
     pub inbox: Sender<Input>,
     pub applier: Sender<ApplyJob>,
     pub transport: Arc<Transport>,
-    pub fsync: Arc<Histogram>,
+    pub counts: Arc<WalCounts>,
     /// Bytes of log after which a snapshot is made, so that the log can be cut. Grows with
     /// the snapshot, so that making snapshots costs no more than writing the log.
     pub snapshot_bytes: u64,
@@ -84,9 +85,10 @@ impl LogThread {
                 LogJob::Stop => running = false,
             }
         }
+        self.counts.bytes.fetch_add(self.wal.pending_bytes() as u64, Ordering::Relaxed);
         let begin = Instant::now();
         self.wal.sync()?;
-        self.fsync.observe(begin.elapsed());
+        self.counts.fsync.observe(begin.elapsed());
         for (number, after) in done {
             // Raft hears of it first: an answer to what leaves now must find it informed.
             let _ = self.inbox.send(Input::Persisted(number));

@@ -24,6 +24,7 @@ use raft::eraftpb::{
 use super::core::{
     Actions, FollowerProgress, Persist, RaftCore, RaftError, RaftStatus, entry_origin,
 };
+use super::guard::Lost;
 use super::pending::{Pending, Proposal};
 use super::reads::Waiter;
 
@@ -62,6 +63,8 @@ pub enum Effect {
     BuildSnapshot,
     /// The answer to [`Router::read`]: an index, or a refusal.
     Answer { id: u64, index: Option<u64> },
+    /// This member lacks what it acknowledged, and must end.
+    Lost(Lost),
 }
 
 /// A proposal to be appended in its term or not at all.
@@ -234,6 +237,7 @@ impl Router {
         while let Some(actions) = self.core.poll() {
             self.follow(actions);
         }
+        self.effects.extend(self.core.take_lost().map(Effect::Lost));
         self.keep_house();
     }
 

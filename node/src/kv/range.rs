@@ -6,7 +6,9 @@
 //! # Rules easily missed
 //! `count` is the number of keys in the range, whatever the limit and the revision filters
 //! leave of them. The limit applies after filters and sorting. A sort target other than the
-//! key without an order means ascending. Equal sort keys stay in key order, so the answer is
+//! key without an order means ascending, but then etcd sorts only what the limit takes of
+//! the keys in their order (and the one that tells that there are more), unless it filters:
+//! clients see which keys they get, so it is the same here. Equal sort keys stay in key order, so the answer is
 //! the same on every member. Values are shared, never copied.
 
 use std::cmp::Ordering;
@@ -40,6 +42,8 @@ pub(super) struct Query {
 struct Order {
     target: SortTarget,
     descending: bool,
+    /// Only the first keys are sorted, as many as the limit takes and one more.
+    within_limit: bool,
 }
 
 /// Inclusive limits on a revision; 0 is no limit.
@@ -50,6 +54,10 @@ struct Window {
 }
 
 impl Window {
+    fn is_open(&self) -> bool {
+        self.min == 0 && self.max == 0
+    }
+
     fn admits(&self, revision: i64) -> bool {
         (self.min == 0 || revision >= self.min) && (self.max == 0 || revision <= self.max)
     }
@@ -67,13 +75,16 @@ impl Query {
         };
         let in_key_order = target == SortTarget::Key && order != SortOrder::Descend;
         let descending = order == SortOrder::Descend;
+        let modified = Window { min: request.min_mod_revision, max: request.max_mod_revision };
+        let created = Window { min: request.min_create_revision, max: request.max_create_revision };
+        let within_limit = order == SortOrder::None && modified.is_open() && created.is_open();
         Ok(Self {
             keys: KeyRange::new(&request.key, &request.range_end),
             revision: (request.revision > 0).then_some(request.revision),
             limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
-            order: (!in_key_order).then_some(Order { target, descending }),
-            modified: Window { min: request.min_mod_revision, max: request.max_mod_revision },
-            created: Window { min: request.min_create_revision, max: request.max_create_revision },
+            order: (!in_key_order).then_some(Order { target, descending, within_limit }),
+            modified,
+            created,
             keys_only: request.keys_only,
             count_only: request.count_only,
         })
@@ -178,6 +189,7 @@ impl<'q, 'a> Page<'q, 'a> {
         let enough = match (query.count_only, &query.order, query.limit) {
             (true, _, _) => 0,
             (false, None, Some(limit)) => limit.saturating_add(1),
+            (false, Some(order), Some(limit)) if order.within_limit => limit.saturating_add(1),
             (false, _, _) => usize::MAX,
         };
         Self { query, count: 0, found: Vec::new(), enough }

@@ -18,7 +18,7 @@ use proto::etcdserverpb::{
 };
 
 use super::range::{self, Query};
-use super::write::{Applied, LeaseBook, Writer, check_put, revision_header};
+use super::write::{Applied, LeaseBook, Writer, check_base, check_put, revision_header};
 use super::{History, Kv, KvError, check, compare, overlap};
 
 /// Applies a transaction.
@@ -95,12 +95,16 @@ impl Planner<'_> {
         match &op.request {
             Some(Request::RequestRange(request)) => {
                 let query = Query::new(request)?;
+                self.check_negative(request.revision)?;
                 if query.revision().is_none() {
                     return Ok(Step::Range(query));
                 }
                 range::answer(self.kv, &query, self.history).map(Step::Answered)
             }
             Some(Request::RequestPut(request)) => {
+                // A missing key goes before a missing lease here, as in etcd.
+                check::put(request)?;
+                check_base(self.kv, request)?;
                 check_put(self.kv, self.lease_exists, request)?;
                 Ok(Step::Put(request))
             }
@@ -110,6 +114,18 @@ impl Planner<'_> {
             }
             Some(Request::RequestTxn(request)) => self.plan(request).map(Step::Txn),
             None => Err(KvError::KeyNotFound),
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// A negative revision means the present, except within a transaction: there it is
+    /// before all that a compaction left, and before -1 where there was none. So it is in
+    /// etcd.
+    fn check_negative(&self, revision: i64) -> Result<(), KvError> {
+        match revision < -1 || revision < 0 && self.kv.compacted() > 0 {
+            true => Err(KvError::Compacted),
+            false => Ok(()),
         }
     }
 }

@@ -95,10 +95,15 @@ pub(super) fn check_put(
     if request.lease != 0 && !lease_exists(request.lease) {
         return Err(KvError::LeaseNotFound);
     }
-    if (request.ignore_value || request.ignore_lease) && kv.get(&request.key).is_none() {
-        return Err(KvError::KeyNotFound);
+    check_base(kv, request)
+}
+
+/// Whether there is the key of which a put keeps the value or the lease.
+pub(super) fn check_base(kv: &Kv, request: &PutRequest) -> Result<(), KvError> {
+    match (request.ignore_value || request.ignore_lease) && kv.get(&request.key).is_none() {
+        true => Err(KvError::KeyNotFound),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The header of a reply within a transaction: nothing but the revision.

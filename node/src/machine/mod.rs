@@ -10,6 +10,8 @@
 //! What is left to others: durability (the log), order (consensus), and who hears of the
 //! effects (the applier hands them to storage, watchers and the waiting client).
 
+pub mod auth;
+pub mod rights;
 pub mod side;
 mod upkeep;
 
@@ -20,6 +22,7 @@ use proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 
+use crate::auth::{Auth, AuthError, AuthEvent};
 use crate::cluster::version::{DowngradeError, Version};
 use crate::cluster::{Alarms, ClusterError, Members};
 use crate::kv::{self, Applied as KvApplied, Change, History, Kv, KvError};
@@ -34,6 +37,7 @@ pub struct State {
     pub leases: Leases,
     pub members: Members,
     pub alarms: Alarms,
+    pub auth: Auth,
     /// `major.minor.0` that all members agreed on; empty until then.
     pub cluster_version: String,
     /// Where a downgrade that is under way leads.
@@ -62,6 +66,8 @@ pub enum Reply {
     Compaction(CompactionResponse),
     LeaseGrant(LeaseGrantResponse),
     Alarm(AlarmResponse),
+    /// A token was given out by the entry at this index.
+    Authenticated(u64),
     V2(std::sync::Arc<v2::Event>),
     /// Done, nothing to tell.
     Done,
@@ -76,6 +82,8 @@ pub enum ApplyError {
     Lease(#[from] LeaseError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error(transparent)]
     Downgrade(DowngradeError),
     #[error(transparent)]
@@ -99,6 +107,7 @@ pub struct Applied {
     /// A compaction up to this revision was ordered.
     pub compacted: Option<i64>,
     pub leases: Vec<LeaseEvent>,
+    pub auth: Vec<AuthEvent>,
     /// What a v2 command did.
     pub v2: Option<v2::Outcome>,
 }
@@ -119,6 +128,7 @@ impl Applied {
             side: Vec::new(),
             compacted: None,
             leases: Vec::new(),
+            auth: Vec::new(),
             v2: None,
         }
     }
@@ -139,10 +149,11 @@ impl Applied {
 
 /// Applies one command.
 pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Applied {
+    let by = rights::By::of(&command);
     let Some(kind) = command.kind else {
         return Applied::new(Err(ApplyError::Unknown));
     };
-    if let Err(error) = admit(state, &kind) {
+    if let Err(error) = admit(state, &kind).and_then(|()| rights::check(state, &by, &kind)) {
         return Applied::new(Err(error));
     }
     let State { kv, leases, .. } = state;
@@ -176,6 +187,18 @@ pub fn apply(state: &mut State, history: &dyn History, command: Command) -> Appl
             applied.side.push(side::cluster_version(&state.cluster_version));
             applied
         }
+        Kind::AuthEnable(_)
+        | Kind::AuthDisable(_)
+        | Kind::Authenticate(_)
+        | Kind::UserAdd(_)
+        | Kind::UserDelete(_)
+        | Kind::UserPassword(_)
+        | Kind::UserGrantRole(_)
+        | Kind::UserRevokeRole(_)
+        | Kind::RoleAdd(_)
+        | Kind::RoleDelete(_)
+        | Kind::RoleGrantPermission(_)
+        | Kind::RoleRevokePermission(_) => auth::apply(state, &kind),
         Kind::Downgrade(request) => upkeep::downgrade(state, &request),
         Kind::LeaseCheckpoint(request) => upkeep::checkpoint(state, &request),
         Kind::V2(request) => {

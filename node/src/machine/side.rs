@@ -9,6 +9,7 @@ use proto::etcdserverpb::AlarmType;
 use proto::peer;
 
 use super::State;
+use crate::auth;
 use crate::cluster::version::Version;
 use crate::cluster::{Member, Members};
 use crate::v2;
@@ -21,6 +22,7 @@ pub mod table {
     pub const ALARM: u8 = 4;
     pub const LEASE: u8 = 5;
     pub const VERSION: u8 = 6;
+    // 20 to 29 are auth's own, see `auth::rows`.
     pub const DOWNGRADE: u8 = 40;
     pub const LEASE_LEFT: u8 = 41;
 }
@@ -83,6 +85,11 @@ pub fn cluster_version(version: &str) -> SideChange {
     row(table::VERSION, "version", version.as_bytes().to_vec())
 }
 
+/// A row of users and roles.
+pub fn auth_row((table, key, value): auth::Row) -> SideChange {
+    SideChange { table, key, value }
+}
+
 /// The row of a downgrade.
 pub fn downgrade(target: Option<Version>) -> SideChange {
     let value = target.map(|target| target.to_string().into_bytes());
@@ -107,6 +114,7 @@ pub fn dump(state: &State) -> Vec<SideChange> {
     if !state.cluster_version.is_empty() {
         rows.push(cluster_version(&state.cluster_version));
     }
+    rows.extend(auth::dump(&state.auth).into_iter().map(auth_row));
     rows.extend(state.downgrade.map(|target| downgrade(Some(target))));
     rows.extend(state.leases.checkpoints().map(|(id, left)| lease_left(id, Some(left))));
     rows.extend(v2::rows::dump(&state.v2));
@@ -147,6 +155,7 @@ pub fn load(state: &mut State, table: u8, key: &[u8], value: &[u8]) -> Result<()
         table::VERSION => {
             state.cluster_version = String::from_utf8(value.to_vec()).map_err(|_| bad())?;
         }
+        20..30 => auth::load(&mut state.auth, table, key, value).map_err(|_| bad())?,
         table::DOWNGRADE => {
             let text = std::str::from_utf8(value).map_err(|_| bad())?;
             state.downgrade = Some(Version::parse(text).ok_or_else(bad)?);

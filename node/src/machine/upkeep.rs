@@ -66,7 +66,7 @@ mod tests {
     }
 
     fn run(state: &mut State, kind: Kind) -> Applied {
-        apply(state, &NoHistory, Command { kind: Some(kind) })
+        apply(state, &NoHistory, Command { kind: Some(kind), ..Command::default() })
     }
 
     fn go_down(state: &mut State, target: &str) -> Result<Reply, ApplyError> {

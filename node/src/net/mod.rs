@@ -21,7 +21,7 @@ mod sniff;
 pub mod tls;
 
 pub use address::{AddressError, Place, Url, merge};
-pub use connection::Connection;
+pub use connection::{Connection, Socket};
 pub use dial::Dialer;
 pub use listener::{ListenError, Listener, SocketOptions, bind};
 pub use security::{Secured, Security, SecurityError, url_without_pair};

@@ -6,6 +6,7 @@
 pub(crate) mod codec;
 pub mod data_dir;
 pub(crate) mod files;
+pub mod filesystem;
 pub mod record_codec;
 pub mod snapshot_file;
 pub mod store;

@@ -140,7 +140,7 @@ async fn accuse(service: &Service, member: u64) {
         member_id: member,
         alarm: AlarmType::Corrupt as i32,
     };
-    if let Err(status) = service.propose(Kind::Alarm(alarm)).await {
+    if let Err(status) = service.propose_by_member(Kind::Alarm(alarm)).await {
         let error = status.message();
         tracing::warn!(member = %id(member), error, "could not raise the CORRUPT alarm");
         tokio::time::sleep(Duration::from_secs(1)).await;

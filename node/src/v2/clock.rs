@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
-use proto::command::{Command, command::Kind};
+use proto::command::command::Kind;
 use proto::v2::{V2Request, v2_request};
 
 use crate::consensus::handle::Handle;
+use crate::machine::rights;
 use crate::member::Member;
 
 /// How often the leader looks; etcd's number.
@@ -43,7 +44,7 @@ async fn expire(member: &Member, handle: &Handle, term: u64) -> bool {
     }
     let kind = v2_request::Kind::Expire as i32;
     let request = V2Request { kind, time, ..V2Request::default() };
-    let command = Command { kind: Some(Kind::V2(request)) };
+    let command = rights::by_member(Kind::V2(request));
     // In another term another member's clock decides.
     handle.propose_in_term(command.encode_to_vec().into(), term).await.is_ok()
 }

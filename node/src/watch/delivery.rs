@@ -34,6 +34,8 @@ pub enum Content {
     Refused(String),
     /// The watcher ended because the client asked.
     Canceled,
+    /// The watcher ended for this reason, which the client did not ask for.
+    Ended(String),
     /// The watcher ended because history it still needed was compacted up to this revision.
     Compacted(i64),
     /// Every event up to the header's revision was delivered before.
@@ -60,9 +62,17 @@ impl Delivery {
         FIXED
             + match &self.content {
                 Content::Events(events) => events.size,
-                Content::Refused(reason) => reason.len(),
+                Content::Refused(reason) | Content::Ended(reason) => reason.len(),
                 _ => 0,
             }
+    }
+
+    /// How many events are in it.
+    pub fn events(&self) -> usize {
+        match &self.content {
+            Content::Events(events) => events.events.len(),
+            _ => 0,
+        }
     }
 
     /// The responses to send, in order: one, or several for a watcher that allows fragments
@@ -88,6 +98,10 @@ impl Delivery {
             }
             Content::Refused(reason) => {
                 response.created = true;
+                response.canceled = true;
+                response.cancel_reason = reason;
+            }
+            Content::Ended(reason) => {
                 response.canceled = true;
                 response.cancel_reason = reason;
             }

@@ -12,6 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use super::delivery::{Content, Delivery, Events, NO_WATCHER};
 use super::event::Event;
 use super::index::Index;
+use super::range::WatchRange;
 use super::recent::Recent;
 use super::stream::{Stream, StreamId};
 use super::watcher::{Place, Slot, WatchSpec, Watcher, Watchers};
@@ -57,6 +58,8 @@ pub struct Counts {
     pub watchers: usize,
     /// Watchers that need history: late starters and those of slow clients.
     pub lagging: usize,
+    /// Events in outboxes.
+    pub pending_events: usize,
 }
 
 /// All watchers of one member.
@@ -166,6 +169,26 @@ impl Hub {
         }
     }
 
+    /// Ends the watchers that `allowed` no longer allows to their owners, and tells why.
+    pub fn judge<E: std::fmt::Display>(
+        &mut self,
+        allowed: impl Fn(Option<&str>, &WatchRange) -> Result<(), E>,
+        woken: &mut Vec<StreamId>,
+    ) {
+        let verdict = |watcher: &Watcher| allowed(watcher.owner.as_deref(), &watcher.range);
+        let refused = self.watchers.slots().filter_map(|(slot, watcher)| {
+            Some((slot, watcher.stream, verdict(watcher).err()?.to_string()))
+        });
+        let refused: Vec<_> = refused.collect();
+        for (slot, id, why) in refused {
+            self.end(slot, Content::Ended(why));
+            self.tell_progress(id);
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.wake(id, woken);
+            }
+        }
+    }
+
     /// Asks for one progress message for all watchers of the stream. It comes as soon as all
     /// of them are synced and started; asking again before that changes nothing. A stream
     /// without watchers is not answered.
@@ -251,6 +274,7 @@ impl Hub {
             streams: self.streams.len(),
             watchers: self.watchers.len(),
             lagging: self.streams.values().map(|stream| stream.unsynced).sum(),
+            pending_events: self.streams.values().map(Stream::pending_events).sum(),
         }
     }
 

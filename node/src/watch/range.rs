@@ -7,6 +7,8 @@
 
 use bytes::Bytes;
 
+use crate::auth::Span;
+
 /// One key, a half-open range, or everything from a key on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WatchRange {
@@ -38,6 +40,15 @@ impl WatchRange {
             [0] => Ok(Self::From(start)),
             end if &start[..] < end => Ok(Self::Range { start, end: Bytes::copy_from_slice(end) }),
             _ => Err(EmptyRange),
+        }
+    }
+
+    /// The keys a right is needed for.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Single(only) => Span::key(only),
+            Self::Range { start, end } => Span::new(start, Some(end.to_vec())),
+            Self::From(start) => Span::new(start, None),
         }
     }
 

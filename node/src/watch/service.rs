@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use proto::etcdserverpb::RangeRequest;
 use tokio::sync::Notify;
 
-use super::{CatchUp, Counts, Delivery, Hub, Limits, StreamId, WatchSpec};
+use super::{CatchUp, Counts, Delivery, Hub, Limits, StreamId, WatchRange, WatchSpec};
 use crate::kv::{Change, History, KeyValue, Record, Revision};
 use crate::machine::State;
 use crate::storage::store::{Store, StoreError};
@@ -81,6 +81,14 @@ impl Watchers {
     /// The state was replaced.
     pub fn restored(&self, revision: i64, compacted: i64) {
         self.with_hub(|hub, woken| hub.restore(revision, compacted, woken));
+    }
+
+    /// Ends the watchers that are no longer allowed.
+    pub fn judge<E: std::fmt::Display>(
+        &self,
+        allowed: impl Fn(Option<&str>, &WatchRange) -> Result<(), E>,
+    ) {
+        self.with_hub(|hub, woken| hub.judge(allowed, woken));
     }
 
     /// Tells idle watchers how far the store is.
@@ -187,6 +195,11 @@ impl WatchStream {
     /// Creates a watcher; the answer comes with [`WatchStream::take`].
     pub fn create(&self, spec: WatchSpec) {
         self.with_hub(|hub, id| hub.create(id, spec));
+    }
+
+    /// Answers that a watcher is not created, for this reason.
+    pub fn refuse(&self, reason: &str) {
+        self.with_hub(|hub, id| hub.refuse(id, reason));
     }
 
     /// Ends a watcher.

@@ -107,6 +107,11 @@ impl Stream {
         taken
     }
 
+    /// Events that wait to be taken.
+    pub(super) fn pending_events(&self) -> usize {
+        self.outbox.iter().map(Delivery::events).sum()
+    }
+
     /// Names the stream to be woken, unless it has been already.
     pub(super) fn wake(&mut self, id: StreamId, woken: &mut Vec<StreamId>) {
         if !self.signalled {

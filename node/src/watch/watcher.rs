@@ -1,5 +1,7 @@
 //! One watcher: what it asked for, and how far it has come.
 
+use std::sync::Arc;
+
 use proto::etcdserverpb::{WatchCreateRequest, watch_create_request::FilterType};
 
 use super::range::{EmptyRange, WatchRange};
@@ -11,6 +13,8 @@ use crate::kv::{Change, RecordKind};
 pub struct WatchSpec {
     /// The id the client wants; 0 lets the stream choose.
     pub id: i64,
+    /// On whose behalf, if anybody has said who he is.
+    pub owner: Option<Arc<str>>,
     /// The keys. Made once, so that the permission check and the matching agree.
     pub range: Result<WatchRange, EmptyRange>,
     /// First revision to send; 0 is the next one.
@@ -27,6 +31,7 @@ impl From<&WatchCreateRequest> for WatchSpec {
         let filtered = |filter: FilterType| request.filters.contains(&filter.into());
         Self {
             id: request.watch_id,
+            owner: None,
             range: WatchRange::parse(&request.key, &request.range_end),
             start_revision: request.start_revision,
             progress_notify: request.progress_notify,
@@ -69,6 +74,7 @@ pub(super) enum Place {
 pub(super) struct Watcher {
     pub(super) stream: StreamId,
     pub(super) id: i64,
+    pub(super) owner: Option<Arc<str>>,
     pub(super) range: WatchRange,
     /// No event below this revision is for this watcher.
     pub(super) start: i64,
@@ -98,6 +104,7 @@ impl Watcher {
         Self {
             stream,
             id,
+            owner: spec.owner.clone(),
             range,
             start,
             progress_from: spec.start_revision,

@@ -26,7 +26,11 @@ pub fn build(settings: &Settings) -> Result<AutoCompaction, FlagError> {
         "" => "0",
         text => text,
     };
-    let invalid = |reason: &str| settings.invalid(RETENTION, reason.into());
+    let invalid = |reason: &str| {
+        FlagError::Configuration(format!(
+            "error parsing CompactionRetention: invalid value {retention:?}: {reason}"
+        ))
+    };
     match settings.text("auto-compaction-mode") {
         "periodic" => {
             let period = match retention.parse::<u32>() {
@@ -46,9 +50,10 @@ pub fn build(settings: &Settings) -> Result<AutoCompaction, FlagError> {
             Ok(revisions) if revisions > 0 => Ok(AutoCompaction::Revisions(revisions)),
             _ => Err(invalid("revision takes a number of revisions")),
         },
-        _ => {
-            let reason = "it is 'periodic' or 'revision'".into();
-            Err(settings.invalid("auto-compaction-mode", reason))
+        "" => Err(FlagError::Configuration("undefined auto-compaction-mode".into())),
+        mode => {
+            let text = format!("unknown auto-compaction-mode {mode:?}: 'periodic' or 'revision'");
+            Err(FlagError::Configuration(text))
         }
     }
 }

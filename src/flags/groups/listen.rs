@@ -49,7 +49,12 @@ pub struct Options {
 }
 
 pub fn build(settings: &Settings) -> Result<Options, FlagError> {
-    if settings.is_given("listen-client-urls") && !settings.is_given("advertise-client-urls") {
+    // A file without it gets the default, as in etcd.
+    let by_flag = settings.file().is_none();
+    if by_flag
+        && settings.is_given("listen-client-urls")
+        && !settings.is_given("advertise-client-urls")
+    {
         return Err(FlagError::AdvertiseMissing);
     }
     let client = listen_urls(settings, "listen-client-urls")?;

@@ -14,9 +14,20 @@ pub const SECTION: Section = Section {
     flags: &[
         text("name", "default", "Human-readable name of this member."),
         text("data-dir", "", "Path to the data directory (default: <name>.etcd)."),
+        boolean("memory-mlock", "false", "Keep all memory of the process in RAM."),
         text("wal-dir", "", "Path to a separate directory for the write-ahead log."),
+        text(
+            "config-file",
+            "",
+            "Path to a configuration file (YAML); other flags and variables are then ignored.",
+        ),
         number("heartbeat-interval", "100", "Milliseconds between heartbeats."),
         number("election-timeout", "1000", "Milliseconds without a leader until an election."),
+        boolean(
+            "initial-election-tick-advance",
+            "true",
+            "Do not wait a whole timeout for the first election after a start.",
+        ),
         boolean("pre-vote", "true", "Ask before an election whether it could be won."),
     ],
 };
@@ -29,6 +40,7 @@ pub struct Options {
     pub wal_dir: Option<PathBuf>,
     pub timing: Timing,
     pub pre_vote: bool,
+    pub lock_memory: bool,
 }
 
 /// etcd's upper bound of an election timeout.
@@ -48,6 +60,7 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
         wal_dir: Some(settings.text("wal-dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
         timing,
         pre_vote: settings.boolean("pre-vote")?,
+        lock_memory: settings.boolean("memory-mlock")?,
         name,
     })
 }
@@ -56,8 +69,11 @@ pub fn build(settings: &Settings) -> Result<Options, FlagError> {
 fn timing(settings: &Settings) -> Result<Timing, FlagError> {
     let heartbeat: u64 = settings.number("heartbeat-interval")?;
     let election: u64 = settings.number("election-timeout")?;
-    if heartbeat == 0 {
-        return Err(settings.invalid("heartbeat-interval", "it must be above 0".into()));
+    for (name, value) in [("heartbeat-interval", heartbeat), ("election-timeout", election)] {
+        if value == 0 {
+            let text = format!("--{name} must be >0 (set to 0ms)");
+            return Err(FlagError::Configuration(text));
+        }
     }
     if election > ELECTION_MS_MAX {
         return Err(FlagError::ElectionTooLong { election });
@@ -66,7 +82,8 @@ fn timing(settings: &Settings) -> Result<Timing, FlagError> {
         return Err(FlagError::ElectionTooShort { election, heartbeat });
     }
     let [heartbeat, election] = [heartbeat, election].map(Duration::from_millis);
-    Ok(Timing { heartbeat, election })
+    let advance_first_election = settings.boolean("initial-election-tick-advance")?;
+    Ok(Timing { heartbeat, election, advance_first_election })
 }
 
 #[cfg(test)]

@@ -6,16 +6,20 @@
 //! what `build` returns, one line in `build`. To add a group: one file, one line in
 //! [`SECTIONS`], one field of [`super::NodeOptions`].
 
+pub mod auth;
 pub mod clustering;
 pub mod compaction;
 pub mod danger;
+pub mod discovery;
 pub mod gateway;
 pub mod http;
 pub mod internal;
+pub mod legacy;
 pub mod limits;
 pub mod listen;
 pub mod logging;
 pub mod member;
+pub mod monitoring;
 pub mod tls;
 pub mod tuning;
 pub mod upkeep;
@@ -28,13 +32,17 @@ pub const SECTIONS: &[Section] = &[
     listen::SECTION,
     gateway::SECTION,
     clustering::SECTION,
+    discovery::SECTION,
     tls::SECTION,
     http::SECTION,
     limits::SECTION,
     compaction::SECTION,
+    auth::SECTION,
     upkeep::SECTION,
     logging::SECTION,
+    monitoring::SECTION,
     tuning::SECTION,
     danger::SECTION,
+    legacy::SECTION,
     internal::SECTION,
 ];

@@ -15,7 +15,9 @@ mod paths;
 mod raw;
 mod reply;
 mod schema;
+mod websocket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as HttpBody;
 use prost_reflect::MethodDescriptor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::client::Grpc;
@@ -38,6 +41,13 @@ use raw::Raw;
 /// What precedes the name of a header that is meant for the service.
 const METADATA_PREFIX: &str = "grpc-metadata-";
 
+/// As many calls as one connection may have open: to etcd's services its gateway is a client
+/// with one connection, so that `--max-concurrent-streams` holds for all calls together.
+pub fn permits(streams_max: u32) -> Semaphore {
+    let most = usize::try_from(streams_max).unwrap_or(usize::MAX);
+    Semaphore::new(most.min(Semaphore::MAX_PERMITS))
+}
+
 /// Whether the gateway answers this path.
 pub fn serves(path: &str) -> bool {
     paths::below(path).or(paths::meant(path).as_deref()).is_some()
@@ -45,6 +55,18 @@ pub fn serves(path: &str) -> bool {
 
 /// Answers a request to a path of the gateway.
 pub async fn answer<B>(services: &Services, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody + Unpin + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    if websocket::is_asked(request.headers()) {
+        return websocket::accept(services, request);
+    }
+    answer_once(services, request).await
+}
+
+/// Answers a request with a response, and nothing more.
+async fn answer_once<B>(services: &Services, request: Request<B>) -> Response<Body>
 where
     B: HttpBody + Unpin + Send + 'static,
     B::Error: std::fmt::Display,
@@ -67,6 +89,7 @@ where
         Err(status) => return reply::error(&status),
     };
     let messages = Messages::new(body, method.input(), receive_limit(&services.service));
+    let permits = services.service.gateway_calls.clone();
     let call = Call {
         client: client(services),
         // Paths are constants of ours.
@@ -76,7 +99,7 @@ where
         method,
     };
     tokio::select! {
-        reply = call.run(messages) => reply,
+        reply = call.run(messages, permits) => reply,
         () = deadline::over(limit) => reply::error(&deadline::exceeded()),
     }
 }
@@ -98,7 +121,7 @@ struct Call {
 }
 
 impl Call {
-    async fn run<B>(mut self, mut messages: Messages<B>) -> Response<Body>
+    async fn run<B>(mut self, mut messages: Messages<B>, permits: Arc<Semaphore>) -> Response<Body>
     where
         B: HttpBody + Unpin + Send + 'static,
         B::Error: std::fmt::Display,
@@ -109,18 +132,20 @@ impl Call {
             Some(Err(status)) => return reply::error(&status),
             None => None,
         };
+        // The semaphore is never closed.
+        let permit = permits.acquire_owned().await.ok();
         if self.method.is_client_streaming() {
             let messages = tokio_stream::iter(first).chain(messages);
             let request = self.request(messages);
             let answered = self.ready(request).await;
-            return self.lines(answered).await;
+            return self.lines(answered, permit).await;
         }
         // What follows the first object is not read, and no object is an empty one.
         let request = self.request(first.unwrap_or_default());
         if self.method.is_server_streaming() {
             let request = request.map(tokio_stream::once);
             let answered = self.ready(request).await;
-            return self.lines(answered).await;
+            return self.lines(answered, permit).await;
         }
         self.one(request).await
     }
@@ -146,13 +171,24 @@ impl Call {
     }
 
     /// The status line waits for the first message: until then a stream may fail.
-    async fn lines(self, answered: Result<tonic::Streaming<Bytes>, Status>) -> Response<Body> {
+    async fn lines(
+        self,
+        answered: Result<tonic::Streaming<Bytes>, Status>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Response<Body> {
         let mut answers = match answered {
             Ok(answers) => answers,
             Err(status) => return reply::error(&status),
         };
         match answers.message().await {
-            Ok(first) => reply::lines(first, answers, self.method.output()),
+            Ok(first) => {
+                let rest = answers.map(move |answer| {
+                    // The call is open for as long as its answers are read.
+                    let _held = &permit;
+                    answer
+                });
+                reply::lines(first, rest, self.method.output())
+            }
             Err(status) => reply::stream_error(&status),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use prost::Message as _;
-use proto::command::{Command, command::Kind as CommandKind};
+use proto::command::command::Kind as CommandKind;
 use proto::v2::{V2Request, v2_request::Kind};
 use tonic::body::Body;
 
@@ -15,7 +15,8 @@ use super::form::Form;
 use super::reply::{self, json_reply, set_header};
 use super::watch_body::WatchBody;
 use crate::api::Service;
-use crate::machine::{ApplyError, Reply};
+use crate::auth::Caller;
+use crate::machine::{ApplyError, Reply, rights};
 use crate::metrics::Metrics;
 use crate::v2::hub::Wish;
 use crate::v2::{Action, Code, Error, Event, clock, path};
@@ -164,7 +165,7 @@ async fn write(service: &Service, request: V2Request) -> Result<Arc<Event>, Erro
         let room = service.make_room(cost as u64).await;
         room.map_err(|status| raft_error(status.message()))?;
     }
-    let data = Command { kind: Some(CommandKind::V2(request)) }.encode_to_vec();
+    let data = rights::on_behalf(Caller::default(), CommandKind::V2(request)).encode_to_vec();
     if data.len() > service.member.config.limits.max_request_bytes {
         return Err(raft_error("etcdserver: request is too large"));
     }

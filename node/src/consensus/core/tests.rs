@@ -116,6 +116,28 @@ fn installing(voters: &[u64], then: &[u64]) -> (RaftCore, Persist) {
 }
 
 #[test]
+fn a_member_that_lost_what_it_acknowledged_is_told_apart() {
+    let mut core = founded(&[1, 2], &[]);
+    let heartbeat = |term: u64, commit: u64| {
+        let mut one = message(MessageType::MsgHeartbeat, 2, term);
+        one.commit = commit;
+        one
+    };
+    core.step(heartbeat(2, 1));
+    assert_eq!(core.take_lost(), None);
+    core.step(heartbeat(1, 5));
+    assert_eq!(core.take_lost(), None, "an older leader's word");
+    core.step(heartbeat(2, 5));
+    assert_eq!(core.take_lost(), Some(Lost { acknowledged: 5, last: 1 }));
+    assert_eq!(core.take_lost(), None, "told once");
+    settle(&mut core);
+    // One that installs a snapshot has all that the snapshot holds.
+    let (mut core, _) = installing(&[1, 2], &[1, 2]);
+    core.step(heartbeat(1, 10));
+    assert_eq!(core.take_lost(), None);
+}
+
+#[test]
 fn no_election_while_a_snapshot_is_installed() {
     let (mut core, record) = installing(&[1, 2], &[1, 2]);
     core.step(message(MessageType::MsgTimeoutNow, 2, 1));

@@ -92,7 +92,7 @@ impl World {
     }
 
     fn propose(&mut self, node: u64, kind: Kind, term: Option<u64>) {
-        let data = Command { kind: Some(kind) }.encode_to_vec().into();
+        let data = Command { kind: Some(kind), ..Command::default() }.encode_to_vec().into();
         self.submit(node, data, false, term);
     }
 

@@ -120,6 +120,8 @@ impl World {
                 }
             }
             Effect::BuildSnapshot => self.work(node, Work::Snapshot),
+            // No simulated disk loses what was synced.
+            Effect::Lost(lost) => return Err(format!("member {node} lost entries: {lost:?}")),
             Effect::Answer { id, index } => return self.answered(node, id, index),
         }
         Ok(())

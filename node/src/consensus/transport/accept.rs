@@ -12,6 +12,7 @@ use super::super::drive::Input;
 use super::super::message;
 use super::dial::REMOVED_TEXT;
 use super::{PROTOCOL, Transport};
+use crate::metrics::Metrics;
 
 /// Checks a peer's greeting; gives its member id.
 pub fn greet(transport: &Transport, hello: Option<&Hello>) -> Result<u64, Status> {
@@ -58,7 +59,17 @@ pub async fn stream(
     let first = batches.message().await?.unwrap_or_default();
     let from = greet(&transport, first.hello.as_ref())?;
     take(&transport, from, first.frames);
-    while let Some(batch) = batches.message().await? {
+    loop {
+        let batch = match batches.message().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(()),
+            Err(status) => {
+                if let Some(counts) = transport.counts_of(from) {
+                    Metrics::count(&counts.received_failures);
+                }
+                return Err(status);
+            }
+        };
         if transport.members().is_removed(from) {
             return Err(Status::failed_precondition(REMOVED_TEXT));
         }
@@ -68,7 +79,6 @@ pub async fn stream(
         }
         take(&transport, from, batch.frames);
     }
-    Ok(())
 }
 
 fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {

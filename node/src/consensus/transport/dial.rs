@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::drive::Input;
 use super::{Expelled, LinkState, Transport};
+use crate::metrics::Metrics;
 use crate::net::Dialer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,6 +76,7 @@ pub async fn run(
                 *state.connected_since.lock() = Some(Instant::now());
                 let why = stream(&transport, member, channel, &mut frames, &state).await;
                 *state.connected_since.lock() = None;
+                Metrics::count(&state.counts.disconnects);
                 why
             }
             Err(why) => why,

@@ -26,6 +26,7 @@ use raft::eraftpb::{Message, MessageType};
 use tokio::sync::mpsc;
 
 use super::drive::Input;
+use super::guard::Lost;
 use super::message;
 use crate::cluster::{Member, Members};
 use crate::mailbox::Sender;
@@ -214,6 +215,16 @@ impl Transport {
             Metrics::count(&link.state.counts.sent_failures);
         }
         sent
+    }
+
+    /// This member must not go on: it would vote and count as one that has what it lacks.
+    pub fn lost(&self, lost: Lost) {
+        let Lost { acknowledged, last } = lost;
+        let _ = self.expelled.send(Expelled(format!(
+            "the log ends at {last}, but this member acknowledged entries up to {acknowledged}: its \
+             data directory is an old copy, or its disk lost synced writes; remove the member \
+             from the cluster and add it again with an empty directory"
+        )));
     }
 
     /// For how long there has been a connection to `member`, if there is one.

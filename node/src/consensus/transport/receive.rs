@@ -7,6 +7,7 @@ use tonic::{Status, Streaming};
 use super::super::drive::Input;
 use super::super::message;
 use super::{Transport, accept};
+use crate::metrics::Metrics;
 use crate::storage::snapshot_file::SnapshotReceiver;
 
 /// Takes a snapshot file.
@@ -17,6 +18,21 @@ pub async fn snapshot(
     let missing = || Status::invalid_argument("the first chunk does not describe a snapshot");
     let first = chunks.message().await?.ok_or_else(missing)?;
     let from = accept::greet(transport, first.hello.as_ref())?;
+    let outcome = take(transport, from, first, chunks).await;
+    if let Some(counts) = transport.counts_of(from) {
+        let failed = &counts.snapshot_receive_failures;
+        Metrics::count(if outcome.is_ok() { &counts.snapshots_received } else { failed });
+    }
+    outcome
+}
+
+async fn take(
+    transport: &Transport,
+    from: u64,
+    first: SnapshotChunk,
+    mut chunks: Streaming<SnapshotChunk>,
+) -> Result<(), Status> {
+    let missing = || Status::invalid_argument("the first chunk does not describe a snapshot");
     let wire = first.message.ok_or_else(missing)?;
     let meta = first.meta.ok_or_else(missing)?;
     let own = transport.identity.member_id;

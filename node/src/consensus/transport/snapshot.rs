@@ -4,7 +4,8 @@
 //! is neither reported sent nor failed would be left alone for ever.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::peer::{SnapshotChunk, SnapshotMeta};
@@ -16,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::super::drive::Input;
 use super::super::message;
 use super::{Transport, dial};
+use crate::metrics::Metrics;
 use crate::snapshots;
 use crate::storage::snapshot_file::SnapshotInfo;
 
@@ -26,7 +28,17 @@ const STALL: Duration = Duration::from_secs(30);
 /// Sends the snapshot that `message` speaks of.
 pub async fn send(transport: Arc<Transport>, message: Message) {
     let member = message.to;
+    let counts = transport.counts_of(member).unwrap_or_default();
+    let begin = Instant::now();
+    counts.snapshots_in_flight.fetch_add(1, Ordering::Relaxed);
     let outcome = try_send(&transport, message).await;
+    counts.snapshots_in_flight.fetch_sub(1, Ordering::Relaxed);
+    if outcome.is_ok() {
+        counts.snapshot_send_time.observe(begin.elapsed());
+        Metrics::count(&counts.snapshots_sent);
+    } else {
+        Metrics::count(&counts.snapshot_send_failures);
+    }
     if let Err(error) = &outcome {
         tracing::warn!(peer = %format!("{member:x}"), %error, "sending a snapshot failed");
     }

@@ -194,6 +194,11 @@ impl Wal {
         })
     }
 
+    /// Bytes that the next [`Wal::sync`] will write.
+    pub fn pending_bytes(&self) -> usize {
+        if self.pending.is_empty() { 0 } else { self.pending.buffer.len() }
+    }
+
     /// Makes all that was appended durable: one write, one `fdatasync`. Does nothing when
     /// there is nothing to write.
     pub fn sync(&mut self) -> Result<(), WalError> {

@@ -97,8 +97,17 @@ impl Model {
         kvs.retain(|kv| {
             no(request.max_create_revision) || created(kv) <= request.max_create_revision
         });
-        sort(&mut kvs, request);
         let limit = if request.limit > 0 { request.limit as usize } else { usize::MAX };
+        let filters = [
+            request.min_mod_revision,
+            request.max_mod_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        ];
+        if request.sort_order == SortOrder::None as i32 && filters == [0; 4] {
+            kvs.truncate(limit.saturating_add(1));
+        }
+        sort(&mut kvs, request);
         let more = kvs.len() > limit;
         kvs.truncate(limit);
         if request.keys_only {
@@ -118,6 +127,10 @@ impl Model {
         if ![0, 7, 8].contains(&request.lease) {
             return Err(KvError::LeaseNotFound);
         }
+        self.check_base(request)
+    }
+
+    fn check_base(&self, request: &PutRequest) -> Result<(), KvError> {
         let builds_on_it = request.ignore_value || request.ignore_lease;
         if builds_on_it && !self.now().contains_key(&request.key) {
             return Err(KvError::KeyNotFound);
@@ -184,8 +197,18 @@ impl Model {
     fn check_path(&self, request: &TxnRequest) -> Result<(), KvError> {
         for op in self.chosen(request).1 {
             match op.request.as_ref().unwrap() {
-                Request::RequestRange(range) => drop(self.range(range)?),
-                Request::RequestPut(put) => self.check_put(put)?,
+                Request::RequestRange(range) => {
+                    let oldest = if self.compacted == 0 { -1 } else { self.compacted };
+                    if range.revision != 0 && range.revision < oldest {
+                        return Err(KvError::Compacted);
+                    }
+                    self.range(range)?;
+                }
+                Request::RequestPut(put) => {
+                    check::put(put)?;
+                    self.check_base(put)?;
+                    self.check_put(put)?;
+                }
                 Request::RequestDeleteRange(_) => {}
                 Request::RequestTxn(nested) => self.check_path(nested)?,
             }

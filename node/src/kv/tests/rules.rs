@@ -225,12 +225,17 @@ fn the_count_ignores_the_revision_filters_and_the_limit_does_not() {
 }
 
 #[test]
-fn a_sort_comes_before_the_limit_and_ascends_unless_told() {
+fn a_told_sort_comes_before_the_limit() {
     let store = sample();
     let by_value = sorted(everything(), SortOrder::None, SortTarget::Value);
     assert_eq!(keys(&store.range(&by_value).unwrap()), ["c", "b", "a"]);
-    let first = store.range(&RangeRequest { limit: 1, ..by_value }).unwrap();
-    assert_eq!((keys(&first), first.more), (vec!["c".into()], true));
+    // It ascends unless told; then only what the limit takes, and one more, is sorted.
+    let first = store.range(&RangeRequest { limit: 1, ..by_value.clone() }).unwrap();
+    assert_eq!((keys(&first), first.more), (vec!["b".into()], true));
+    let filtered = RangeRequest { limit: 1, min_mod_revision: 1, ..by_value };
+    assert_eq!(keys(&store.range(&filtered).unwrap()), ["c"]);
+    let told = sorted(everything(), SortOrder::Ascend, SortTarget::Value);
+    assert_eq!(keys(&store.range(&RangeRequest { limit: 1, ..told }).unwrap()), ["c"]);
     let by_key = sorted(everything(), SortOrder::Descend, SortTarget::Key);
     assert_eq!(keys(&store.range(&RangeRequest { limit: 2, ..by_key }).unwrap()), ["c", "b"]);
     // Equal versions stay in key order, in both directions.

@@ -146,7 +146,7 @@ pub fn client(options: &TlsOptions) -> Result<Arc<ClientConfig>, TlsError> {
             .map_err(|error| unusable(&options.cert_file, &error))?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![PROTOCOLS[0].to_vec()];
+    config.alpn_protocols = vec![PROTOCOLS[usize::from(options.http1)].to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -53,6 +53,8 @@ pub struct TlsOptions {
     pub skip_san_check: bool,
     /// The certificate is nobody's, so it is not verified when dialling.
     pub self_signed: bool,
+    /// What is dialled is asked for HTTP/1.1, not HTTP/2.
+    pub http1: bool,
     pub protocol: Protocol,
 }
 

@@ -9,6 +9,7 @@
 //! changes nothing, so a walk that a restart cut short simply begins again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::kv::{Record, Revision};
 
@@ -24,6 +25,7 @@ const STEP_BYTES: u64 = 256 << 10;
 pub(super) struct Walk {
     compaction: Arc<Compaction>,
     next: Revision,
+    began: Instant,
 }
 
 /// What a step came to.
@@ -47,7 +49,11 @@ struct Group {
 
 impl Walk {
     pub(super) fn new(compaction: Arc<Compaction>) -> Self {
-        Self { compaction, next: Revision { main: 0, sub: 0 } }
+        Self { compaction, next: Revision { main: 0, sub: 0 }, began: Instant::now() }
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     pub(super) fn revision(&self) -> i64 {

@@ -44,7 +44,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::kv::{History, HistoryError, KeyValue, Record, RecordKind, Revision};
-use crate::metrics::Histogram;
+use crate::metrics::{CompactionCounts, Histogram};
 
 use cell::Sums;
 pub use engine::SideEntry;
@@ -68,6 +68,8 @@ pub struct StoreOptions {
     pub pending_limit: usize,
     /// How long writes take.
     pub writes: Arc<Histogram>,
+    /// What compaction does.
+    pub compactions: Arc<CompactionCounts>,
 }
 
 impl Default for StoreOptions {
@@ -78,6 +80,7 @@ impl Default for StoreOptions {
             batch_bytes: 1 << 20,
             pending_limit: 64 << 20,
             writes: Arc::default(),
+            compactions: Arc::default(),
         }
     }
 }

@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::kv::Revision;
@@ -176,7 +177,11 @@ impl Writer {
         let began = Instant::now();
         let step = walk.step(&self.engine)?;
         self.mark.sums.subtract(step.removed);
+        let counts = self.shared.options.compactions.clone();
+        counts.keys.fetch_add(step.removed.count, Ordering::Relaxed);
         if step.done {
+            counts.total.observe_ms(walk.began().elapsed());
+            counts.ended();
             self.mark.compacted = walk.revision();
             self.walk = self.next_compaction.take().map(Walk::new);
         }
@@ -187,6 +192,7 @@ impl Writer {
         self.shared.stepped(self.mark.sums.bytes, self.mark.compacted);
         // Half speed: as long a rest as the step took leaves the core to consensus.
         let now = Instant::now();
+        counts.pause.observe_ms(now - began);
         self.compact_at = now + (now - began);
         Ok(())
     }

@@ -161,7 +161,40 @@ fn only_an_existing_watcher_is_told_that_it_is_canceled() {
     let responses = bench.take();
     assert_eq!(responses.len(), 2);
     assert!(responses[1].canceled && responses[1].watch_id == 0);
-    assert_eq!(bench.hub.counts(), Counts { streams: 1, watchers: 0, lagging: 0 });
+    assert_eq!(bench.hub.counts(), Counts { streams: 1, ..Counts::default() });
+}
+
+#[test]
+fn a_watcher_whose_owner_lost_the_right_ends_and_hears_why() {
+    let mut bench = Bench::new(Limits::default());
+    let stream = bench.stream;
+    for (key, owner) in
+        [("a", Some("alice")), ("a", Some("bob")), ("b", Some("alice")), ("a", None)]
+    {
+        let owner = owner.map(Arc::from);
+        bench.hub.create(stream, WatchSpec { owner, ..WatchSpec::from(&on(key, 0)) });
+    }
+    bench.write(&["a"]);
+    bench.take();
+    let mut woken = Vec::new();
+    bench.hub.judge(
+        |owner, range| match (owner, range.contains(b"a")) {
+            (Some("bob"), _) | (_, false) => Ok(()),
+            (Some(_), true) => Err("denied"),
+            (None, true) => Err("nobody"),
+        },
+        &mut woken,
+    );
+    assert_eq!(woken, [stream]);
+    let told = bench.take();
+    let told: Vec<_> = told
+        .iter()
+        .map(|r| (r.watch_id, r.created, r.canceled, r.cancel_reason.as_str()))
+        .collect();
+    assert_eq!(told, [(0, false, true, "denied"), (3, false, true, "nobody")]);
+    bench.write(&["a", "b"]);
+    let left: Vec<_> = bench.take().iter().map(|response| response.watch_id).collect();
+    assert_eq!(left, [1, 2]);
 }
 
 #[test]

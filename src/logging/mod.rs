@@ -1,6 +1,6 @@
 //! Log lines shaped like etcd's (zap's), so that what reads etcd's log reads ours.
 //!
-//! One event is one line and one write to standard error: JSON with `level`, `ts`, `caller`,
+//! One event is one line and one write to each of the [`outputs`]: JSON with `level`, `ts`, `caller`,
 //! `msg` first and the event's fields behind them, or tab-separated for people. Spans are
 //! not printed; a field that matters belongs to the event.
 //!
@@ -8,8 +8,10 @@
 //! that is about to end, one of target [`PANIC`] comes from the panic hook. Both are written
 //! at every level and carry etcd's level names.
 
+mod outputs;
+mod rotation;
+
 use std::fmt::{self, Write as _};
-use std::io;
 use std::panic::PanicHookInfo;
 
 use serde_json::{Map, Value};
@@ -24,6 +26,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::outputs::Outputs;
+use crate::flags::groups::logging::Options;
 use crate::flags::{LogFormat, LogLevel};
 
 /// Target of an event after which the process ends.
@@ -35,11 +39,13 @@ pub const PANIC: &str = "panic";
 /// Crates whose debug output would drown ours.
 const LOUD_CRATES: &[&str] = &["h2", "hyper", "hyper_util", "sled", "tonic", "tower"];
 
-/// Sends events of at least `level` to standard error, panics included. Only the first call
-/// of a process has an effect.
-pub fn start(level: LogLevel, format: LogFormat) {
-    let _already_started = subscriber(level, format, io::stderr).try_init();
+/// Sends events to where the options say, panics included. Only the first call of a process
+/// has an effect.
+pub fn start(options: &Options) -> Result<(), String> {
+    let outputs = Outputs::open(&options.outputs, options.rotation.as_ref())?;
+    let _already_started = subscriber(options.level, options.format, outputs).try_init();
     std::panic::set_hook(Box::new(log_panic));
+    Ok(())
 }
 
 /// The subscriber writing to `writer`.
@@ -225,6 +231,7 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
     use std::sync::{Arc, Mutex};
 
     /// Collects what is written.
@@ -271,7 +278,7 @@ mod tests {
         assert_eq!(value["ratio"], "NaN");
         assert!(value["ts"].as_str().unwrap().ends_with('Z'));
         let caller = value["caller"].as_str().unwrap();
-        assert!(caller.starts_with("src/logging.rs:"), "{caller}");
+        assert!(caller.starts_with("logging/mod.rs:"), "{caller}");
     }
 
     #[test]

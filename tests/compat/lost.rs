@@ -1,0 +1,53 @@
+//! A member whose data directory is older than what it acknowledged.
+
+use std::path::Path;
+
+use crate::run_on_wire;
+use crate::support::cluster::Cluster;
+use crate::support::eventually;
+use crate::support::tools::Engine;
+
+mod ours {
+    #[test]
+    fn an_old_copy_of_a_data_directory_is_found_out() {
+        super::run_on_wire(
+            super::Engine::Ours,
+            super::an_old_copy_of_a_data_directory_is_found_out,
+        );
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+}
+
+fn an_old_copy_of_a_data_directory_is_found_out(engine: Engine) {
+    let mut cluster = Cluster::start(engine, 3, &[]);
+    let old = cluster.follower();
+    let directory = cluster.nodes[old].directory.clone();
+    let saved = directory.with_extension("saved");
+    cluster.client(old).put("before", "v").unwrap();
+    cluster.nodes[old].stop();
+    copy(&directory, &saved);
+    cluster.restart(old);
+    let client = cluster.client(old);
+    for number in 0..20 {
+        client.put("after", &number.to_string()).unwrap();
+    }
+    // The leader has heard that this member has all of it.
+    let leader = cluster.leader();
+    let committed = cluster.client(leader).status().unwrap().raft_applied_index;
+    eventually("a follower that has all", || {
+        let applied = client.status().map_err(|refusal| refusal.text)?.raft_applied_index;
+        (applied >= committed).then_some(()).ok_or(format!("{applied} of {committed}"))
+    });
+    cluster.nodes[old].kill();
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::rename(&saved, &directory).unwrap();
+    cluster.spawn(old);
+    assert_ne!(cluster.nodes[old].wait_exit().code(), Some(0));
+    let log = cluster.nodes[old].log();
+    assert!(log.contains("but this member acknowledged entries up to"), "{log}");
+    cluster.client(leader).put("still", "works").unwrap();
+}

@@ -1,0 +1,45 @@
+//! What is asked: one request, or a few that only make sense together.
+
+use proto::etcdserverpb as pb;
+
+/// Lease ids from here on name what a server picked itself: `PICKED + 2` is the third lease
+/// of that kind. A server never sees such a number, see [`crate::normal`].
+pub const PICKED: i64 = i64::MIN + 1_000;
+
+/// One step of a run.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Range(pb::RangeRequest),
+    Put(pb::PutRequest),
+    Delete(pb::DeleteRangeRequest),
+    Txn(pb::TxnRequest),
+    Compact(pb::CompactionRequest),
+    Grant(pb::LeaseGrantRequest),
+    /// A lease that would end during the run is revoked at once.
+    GrantAndRevoke(pb::LeaseGrantRequest),
+    Revoke(i64),
+    TimeToLive(pb::LeaseTimeToLiveRequest),
+    Leases,
+    /// Several keep-alives on one stream.
+    KeepAlive(Vec<i64>),
+    MemberList,
+    MemberAdd(pb::MemberAddRequest),
+    MemberRemove(u64),
+    MemberUpdate(pb::MemberUpdateRequest),
+    MemberPromote(u64),
+    /// A learner is added, listed, not promoted, and removed.
+    Learner,
+    MoveLeader(u64),
+    HashKv(i64),
+    Alarms,
+    /// Out of space by decree, and what may still be asked.
+    NoSpace(Vec<Ask>),
+    Status,
+    Defragment,
+    /// A watch on the one stream that is open during the whole run.
+    Watch(pb::WatchCreateRequest),
+    CancelWatch(i64),
+    /// Waits until all watchers have caught up, and compares all they got since.
+    CatchUp,
+    Progress,
+}
