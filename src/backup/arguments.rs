@@ -43,6 +43,9 @@ pub struct Save {
     /// Key of the certificate
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Who asks, where users are in force: root
+    #[arg(long, value_name = "NAME:PASSWORD")]
+    pub user: Option<String>,
 }
 
 /// How a table is printed.

@@ -12,8 +12,10 @@ use anyhow::{Context as _, bail};
 use node::backup;
 use node::net::Dialer;
 use node::net::tls::{Tls, TlsOptions};
-use proto::etcdserverpb::SnapshotRequest;
+use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto::etcdserverpb::{AuthenticateRequest, SnapshotRequest};
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::arguments::Save;
@@ -31,7 +33,7 @@ pub async fn save(arguments: &Save) -> anyhow::Result<()> {
         );
     }
     let part = Part::new(&arguments.file);
-    let version = fetch(connect(arguments).await?, &part.0).await?;
+    let version = fetch(connect(arguments).await?, arguments.user.as_deref(), &part.0).await?;
     backup::file::verify(&part.0).context("what came is not a whole snapshot")?;
     std::fs::rename(&part.0, &arguments.file)
         .with_context(|| format!("cannot create {}", arguments.file.display()))?;
@@ -81,11 +83,28 @@ async fn connect(arguments: &Save) -> anyhow::Result<Channel> {
     channel.map_err(|why| anyhow::anyhow!("cannot connect to {url}: {why}"))
 }
 
+fn refused(status: tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("{}", status.message())
+}
+
+/// A token for `name:password`.
+async fn log_in(channel: Channel, user: &str) -> anyhow::Result<String> {
+    let (name, password) = user.split_once(':').context("--user is NAME:PASSWORD")?;
+    let (name, password) = (name.to_owned(), password.to_owned());
+    let request = AuthenticateRequest { name, password };
+    let answer = AuthClient::new(channel).authenticate(request).await.map_err(refused)?;
+    Ok(answer.into_inner().token)
+}
+
 /// Writes what the member sends; gives the version it named.
-async fn fetch(channel: Channel, part: &Path) -> anyhow::Result<String> {
+async fn fetch(channel: Channel, user: Option<&str>, part: &Path) -> anyhow::Result<String> {
+    let mut request = Request::new(SnapshotRequest {});
+    if let Some(user) = user {
+        let token = log_in(channel.clone(), user).await?;
+        request.metadata_mut().insert("token", token.parse()?);
+    }
     let mut client = MaintenanceClient::new(channel);
-    let refused = |status: tonic::Status| anyhow::anyhow!("{}", status.message());
-    let mut stream = client.snapshot(SnapshotRequest {}).await.map_err(refused)?.into_inner();
+    let mut stream = client.snapshot(request).await.map_err(refused)?.into_inner();
     let file = File::options()
         .write(true)
         .create(true)

@@ -197,6 +197,59 @@ fn ours_into_three_of_ours_with_a_raised_revision() {
     goes(&Way { from: Engine::Ours, to: Engine::Ours, nodes: 3, more: RAISED });
 }
 
+fn users_and_roles_go(from: Engine, to: Engine) {
+    if !tools::are_there([from.program(), to.program(), tools::etcdutl(), Ctl::V35.program()]) {
+        return;
+    }
+    let temp = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = temp.path().join("snapshot.db");
+    let text = file.to_str().unwrap();
+    let source = Cluster::start(from, 1, &[]);
+    let ctl = Etcdctl::new(Ctl::V35, &source.endpoints());
+    ctl.ok(&["put", "k1", "v"]);
+    ctl.ok(&["user", "add", "root:secret"]);
+    ctl.ok(&["user", "grant-role", "root", "root"]);
+    ctl.ok(&["role", "add", "reader"]);
+    ctl.ok(&["role", "grant-permission", "reader", "read", "k", "--prefix"]);
+    ctl.ok(&["user", "add", "ann:pass"]);
+    ctl.ok(&["user", "grant-role", "ann", "reader"]);
+    ctl.ok(&["user", "add", "--no-password", "certified"]);
+    ctl.ok(&["auth", "enable"]);
+    ctl.run(&["snapshot", "save", text]).failed(1, "user name is empty");
+    ctl.ok(&["--user", "root:secret", "snapshot", "save", text]);
+    drop(source);
+
+    let mut target = Cluster::prepare(to, 1, &[]);
+    let (program, words) = restorer(to);
+    let flags = target.restore_flags(0);
+    run(Command::new(program).args(words).arg(&file).args(flags)).unwrap();
+    target.spawn(0);
+    let ctl = Etcdctl::new(Ctl::V35, &target.endpoints());
+    eventually("users in force", || {
+        let outcome = ctl.run(&["--user", "ann:pass", "get", "k1"]);
+        if outcome.code == 0 { Ok(()) } else { Err(outcome.err) }
+    });
+    assert_eq!(ctl.ok(&["--user", "ann:pass", "get", "k1"]), "k1\nv\n");
+    ctl.run(&["--user", "ann:pass", "put", "k1", "w"])
+        .refused("PermissionDenied", "etcdserver: permission denied");
+    ctl.run(&["get", "k1"]).refused("InvalidArgument", "etcdserver: user name is empty");
+    let root = ["--user", "root:secret"];
+    let said = |words: &[&str]| ctl.ok(&[&root[..], words].concat());
+    assert_eq!(said(&["user", "list"]), "ann\ncertified\nroot\n");
+    assert!(said(&["role", "get", "reader"]).contains("[k, l) (prefix k)"));
+    said(&["put", "k1", "w"]);
+}
+
+#[test]
+fn users_of_ours_go_into_etcd35() {
+    users_and_roles_go(Engine::Ours, Engine::Etcd35);
+}
+
+#[test]
+fn users_of_etcd35_go_into_ours() {
+    users_and_roles_go(Engine::Etcd35, Engine::Ours);
+}
+
 #[test]
 fn the_database_of_a_stopped_etcd_is_taken_without_its_hash() {
     if !tools::are_there([Engine::Etcd35.program(), Ctl::V35.program()]) {

@@ -5,6 +5,8 @@
 //! | `key` | revision: main, `_`, sub, and `t` for a tombstone | `mvccpb.KeyValue` |
 //! | `lease` | id | `leasepb.Lease` |
 //! | `alarm` | `AlarmMember` | nothing |
+//! | `authUsers`, `authRoles` | name | `authpb.User`, `authpb.Role` |
+//! | `auth` | a name | whether checks are on, and the auth revision |
 //! | `members`, `members_removed` | id in hex | JSON; the word `removed` |
 //! | `meta` | a name | numbers, JSON of the configuration, the version of this layout |
 //!
@@ -19,6 +21,7 @@ use proto::etcdserverpb::{AlarmMember, AlarmType};
 use proto::mvccpb;
 
 use super::Error;
+use crate::auth::{self, Auth};
 use crate::cluster::version::Version;
 use crate::kv::{KeyValue, Record, RecordKind, Revision};
 use crate::machine::State;
@@ -30,14 +33,16 @@ pub(super) const ALARM: &str = "alarm";
 const CLUSTER: &str = "cluster";
 const MEMBERS: &str = "members";
 const MEMBERS_REMOVED: &str = "members_removed";
-const AUTH: &str = "auth";
-const AUTH_USERS: &str = "authUsers";
-const AUTH_ROLES: &str = "authRoles";
+pub(super) const AUTH: &str = "auth";
+pub(super) const AUTH_USERS: &str = "authUsers";
+pub(super) const AUTH_ROLES: &str = "authRoles";
 
 const CONSISTENT_INDEX: &str = "consistent_index";
 const TERM: &str = "term";
 const CONF_STATE: &str = "confState";
 pub(super) const STORAGE_VERSION: &str = "storageVersion";
+const AUTH_ENABLED: &[u8] = b"authEnabled";
+const AUTH_REVISION: &[u8] = b"authRevision";
 const SCHEDULED_COMPACTION: &str = "scheduledCompactRev";
 const FINISHED_COMPACTION: &str = "finishedCompactRev";
 
@@ -144,7 +149,7 @@ pub(super) fn key_of(value: &[u8]) -> Result<Vec<u8>, Error> {
 /// expects them.
 pub(super) fn tables(state: &State) -> BTreeMap<&'static str, Rows> {
     let mut tables =
-        BTreeMap::from([AUTH, AUTH_ROLES, AUTH_USERS, CLUSTER].map(|bucket| (bucket, Rows::new())));
+        BTreeMap::from([AUTH_ROLES, AUTH_USERS, CLUSTER].map(|bucket| (bucket, Rows::new())));
     let leases = state.leases.export().map(|(id, ttl)| {
         let remaining_ttl = state.leases.left(id).unwrap_or(0);
         (id.to_be_bytes().to_vec(), Lease { id, ttl, remaining_ttl }.encode_to_vec())
@@ -158,7 +163,48 @@ pub(super) fn tables(state: &State) -> BTreeMap<&'static str, Rows> {
     let removed = removed.map(|id| (format!("{id:x}").into_bytes(), b"removed".to_vec()));
     tables.insert(MEMBERS_REMOVED, removed.collect());
     tables.insert(META, meta(state));
+    tables.insert(AUTH, auth_switch(&state.auth));
+    for (table, name, value) in auth::dump(&state.auth) {
+        let bucket = match table {
+            auth::rows::USER => AUTH_USERS,
+            auth::rows::ROLE => AUTH_ROLES,
+            _ => continue,
+        };
+        tables.entry(bucket).or_default().extend(value.map(|value| (name, value)));
+    }
     tables
+}
+
+fn auth_switch(auth: &Auth) -> Rows {
+    Rows::from([
+        (AUTH_ENABLED.to_vec(), vec![u8::from(auth.enabled())]),
+        (AUTH_REVISION.to_vec(), auth.revision().to_be_bytes().to_vec()),
+    ])
+}
+
+/// Takes users, roles and the switch into a state; these rows are encoded as ours are.
+pub(super) fn restore_auth(
+    state: &mut State,
+    switch: &Rows,
+    users: &Rows,
+    roles: &Rows,
+) -> Result<(), Error> {
+    let mut load = |bucket, table, key: &[u8], value: &[u8]| {
+        let bad = |_| Error::Entry { bucket, why: "it is not what a user, a role or a switch is" };
+        auth::load(&mut state.auth, table, key, value).map_err(bad)
+    };
+    if let Some(revision) = switch.get(AUTH_REVISION) {
+        let enabled = switch.get(AUTH_ENABLED).is_some_and(|enabled| *enabled == [1]);
+        let value = [&[u8::from(enabled)], &revision[..]].concat();
+        load(AUTH, auth::rows::SWITCH, AUTH_ENABLED, &value)?;
+    }
+    for (name, user) in users {
+        load(AUTH_USERS, auth::rows::USER, name, user)?;
+    }
+    for (name, role) in roles {
+        load(AUTH_ROLES, auth::rows::ROLE, name, role)?;
+    }
+    Ok(())
 }
 
 fn member_row(member: &crate::cluster::Member) -> (Vec<u8>, Vec<u8>) {

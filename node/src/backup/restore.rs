@@ -6,7 +6,7 @@
 //! up to date by the others instead of being taken for one of them.
 //!
 //! Members, removed members and the agreed version are those of the new cluster; keys, leases,
-//! alarms and revisions are those of the file. A lease begins anew, with what its last checkpoint
+//! alarms, users, roles and revisions are those of the file. A lease begins anew, with what its last checkpoint
 //! says is left, or else with its whole time to live.
 
 use std::path::{Path, PathBuf};
@@ -107,6 +107,8 @@ fn examine(options: &RestoreOptions, members: Members) -> Result<(State, Extent)
     let compacted = buckets::compacted(&backup.rows(buckets::META)?)?;
     buckets::restore_leases(&mut state, &backup.rows(buckets::LEASE)?)?;
     buckets::restore_alarms(&mut state, &backup.rows(buckets::ALARM)?)?;
+    let (users, roles) = (backup.rows(buckets::AUTH_USERS)?, backup.rows(buckets::AUTH_ROLES)?);
+    buckets::restore_auth(&mut state, &backup.rows(buckets::AUTH)?, &users, &roles)?;
     let extent = backup.records(&mut |_| Ok(()))?;
     // A database whose last changes were compacted away ends at its compaction.
     let mut revision = extent.revision.max(compacted).max(state.kv.revision());

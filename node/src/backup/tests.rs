@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::Hash;
 use super::{Error, RestoreOptions, Restored, buckets, export, restore, status};
+use crate::auth;
 use crate::bbolt;
 use crate::kv::{Record, Revision};
 use crate::machine::{self, State};
@@ -114,6 +115,21 @@ fn filled(directory: &Path) -> (State, Store) {
     state.alarms.raise(5, AlarmType::Nospace);
     state.leases.checkpoint(7, 12);
     state.cluster_version = "3.6.0".into();
+    let user = proto::authpb::User {
+        name: "u".into(),
+        password: "hash".into(),
+        roles: vec!["r".into()],
+        options: None,
+    };
+    let role = proto::authpb::Role { name: "r".into(), ..Default::default() };
+    let rows = [
+        (auth::rows::SWITCH, "auth", [&[1][..], &9u64.to_be_bytes()].concat()),
+        (auth::rows::USER, "u", user.encode_to_vec()),
+        (auth::rows::ROLE, "r", role.encode_to_vec()),
+    ];
+    for (table, name, value) in rows {
+        auth::load(&mut state.auth, table, name.as_bytes(), &value).unwrap();
+    }
     (state, store)
 }
 
@@ -133,6 +149,8 @@ fn a_restored_member_has_the_data_and_the_new_members() {
     assert_eq!(restored.applied.voters.len(), 3);
     assert_eq!(restored.leases, state.leases);
     assert_eq!(restored.alarms, state.alarms);
+    assert_eq!(restored.auth, state.auth);
+    assert!(restored.auth.enabled() && restored.auth.has_role("u", "r"));
     assert_eq!(restored.kv.compacted(), 20);
     assert_eq!(records(&restored, &kept), records(&state, &store));
     let status = status(&file).unwrap();
