@@ -168,6 +168,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
             return Poll::Ready(Ok(()));
         }
         this.phase = Phase::Ended;
+        // An error comes without bytes.
+        out.set_filled(before);
         // In the middle of a frame nothing can be said, and then nothing is.
         if this.outgoing.is_between() {
             let _ = Pin::new(&mut this.stream).poll_write(context, GO_AWAY);
