@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
             return Poll::Ready(Ok(()));
         }
         this.phase = Phase::Ended;
-        // An error comes without bytes.
+        // What comes with an error was not read.
         out.set_filled(before);
         // In the middle of a frame nothing can be said, and then nothing is.
         if this.outgoing.is_between() {
