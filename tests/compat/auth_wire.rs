@@ -27,10 +27,21 @@ against_every_server!(
     transactions,
     previous_values,
     empty_ranges,
-    watch_refusals,
-    methods_without_keys,
     a_login_is_known_to_all_members,
 );
+
+/// What etcd 3.6 answers; 3.5.1 and 3.4 have other ids and texts, and let some of it through.
+mod as_in_3_6 {
+    #[test]
+    fn watch_refusals() {
+        crate::run_on_wire(crate::Engine::Ours, super::watch_refusals);
+    }
+
+    #[test]
+    fn methods_without_keys() {
+        crate::run_on_wire(crate::Engine::Ours, super::methods_without_keys);
+    }
+}
 
 const DENIED: &str = "etcdserver: permission denied";
 const INVALID: &str = "etcdserver: invalid auth token";
@@ -117,7 +128,10 @@ fn tokens(engine: Engine) {
         Code::FailedPrecondition,
         "etcdserver: authentication is not enabled",
     );
-    range(&client, "nonsense", "a").expect("while nobody asks for rights a token means nothing");
+    if engine == Engine::Ours {
+        range(&client, "nonsense", "a")
+            .expect("while nobody asks for rights a token means nothing");
+    }
     set_up(&client);
     let token = log_in(&client, "alice", "pw").unwrap();
     let (secret, index) = token.split_once('.').unwrap();
@@ -305,7 +319,7 @@ fn watch_refusals(engine: Engine) {
         }
         let answer = answers.message().await.unwrap().unwrap();
         assert!(answer.created && !answer.canceled, "the stream stays open: {answer:?}");
-        if engine == Engine::Ours {
+        {
             let request = pb::AuthUserRevokeRoleRequest { name: "alice".into(), role: "r".into() };
             AuthClient::new(channel.clone()).user_revoke_role(with(&root, request)).await.unwrap();
             let key = pb::PutRequest { key: "a1".into(), ..Default::default() };
@@ -348,9 +362,6 @@ fn methods_without_keys(engine: Engine) {
     };
     refused(leader(&alice), Code::PermissionDenied, DENIED);
     refused(leader(&root), Code::FailedPrecondition, "etcdserver: bad leader transferee");
-    if engine != Engine::Ours {
-        return;
-    }
     // CVE-2026-33413: these asked nobody.
     let grant = |token: &str| {
         let request = with(token, pb::LeaseGrantRequest { ttl: 60, id: 0 });

@@ -91,8 +91,10 @@ fn downgrade_refusals(engine: Engine) {
     let client = cluster.client(0);
     let (own, below, too_far) = minors(engine);
     eventually("a cluster version", || downgrade(&client, Validate, below).map_err(String::from));
-    assert_eq!(downgrade(&client, Validate, below), Ok(own.to_owned()));
-    assert_eq!(downgrade(&client, Validate, &format!("{below}.9")), Ok(own.to_owned()));
+    // 3.5.1 tells it in full.
+    let told = if engine == Engine::Ours { own.to_owned() } else { format!("{own}.0") };
+    assert_eq!(downgrade(&client, Validate, below), Ok(told.clone()));
+    assert_eq!(downgrade(&client, Validate, &format!("{below}.9")), Ok(told));
     let text = "etcdserver: invalid downgrade target version";
     for wrong in [own, too_far, "3.7", "4.5"] {
         for action in [Validate, Enable] {
@@ -130,6 +132,8 @@ fn a_downgrade_and_its_end(engine: Engine) {
     cluster.nodes[0].kill();
     cluster.restart(0);
     let client = cluster.client(0);
+    // It answers before it has read its log again.
+    becomes(&cluster, "3.5.0");
     let status = client.status().unwrap();
     let info = status.downgrade_info.unwrap();
     assert_eq!((info.enabled, info.target_version.as_str()), (true, "3.5.0"));
@@ -198,7 +202,12 @@ fn a_corrupt_cluster(engine: Engine) {
     if engine == Engine::Ours {
         assert_eq!(client.get("k", false).unwrap_err(), corrupt);
     }
-    assert_eq!(alarm(&client, Deactivate, 0), [(7, pb::AlarmType::Corrupt)]);
+    let lower = pb::AlarmRequest {
+        action: Deactivate as i32,
+        member_id: 7,
+        alarm: pb::AlarmType::Corrupt as i32,
+    };
+    client.wait(MaintenanceClient::new(client.channel()).alarm(lower)).unwrap();
     assert_eq!(alarms(&client), []);
     client.put("k", "w").unwrap();
 }
