@@ -17,6 +17,7 @@
 pub mod classify;
 pub mod client;
 pub mod dirs;
+pub mod drill;
 mod error;
 pub mod fleet;
 pub mod journal;
