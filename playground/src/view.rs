@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::links::LinkView;
+
 /// The life of one node process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,6 +167,10 @@ pub struct FleetView {
     pub event_seq: u64,
     /// In the order of their names.
     pub nodes: Vec<NodeView>,
+    /// Every directed link between them, by `from` and then by `to`; none while no supervisor
+    /// runs.
+    #[serde(default)]
+    pub links: Vec<LinkView>,
 }
 
 impl FleetView {
@@ -256,6 +262,7 @@ pub(crate) mod tests {
             ephemeral: false,
             event_seq: 0,
             nodes: Vec::new(),
+            links: Vec::new(),
         };
         assert_eq!(view.explain(), "5 of 5 voters serve, quorum is 3: 2 more may fail");
         view.serving = 3;

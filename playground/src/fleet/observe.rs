@@ -96,6 +96,7 @@ impl Fleet {
             ephemeral: spec.ephemeral,
             event_seq: 0,
             nodes: self.nodes.iter().map(|(name, node)| self.node_view(name, node, now)).collect(),
+            links: Vec::new(),
         }
     }
 
