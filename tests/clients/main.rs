@@ -76,3 +76,13 @@ fn python_etcd() {
 fn python_etcd_with_tls() {
     all_checks_hold(Client::PythonEtcd, Wire::Tls);
 }
+
+#[test]
+fn node_etcd3() {
+    all_checks_hold(Client::NodeEtcd3, Wire::Plain);
+}
+
+#[test]
+fn node_etcd3_with_tls() {
+    all_checks_hold(Client::NodeEtcd3, Wire::Tls);
+}

@@ -13,6 +13,7 @@ pub enum Client {
     PythonAetcd,
     PythonEtcd3gw,
     PythonEtcd,
+    NodeEtcd3,
 }
 
 impl Client {
@@ -23,6 +24,7 @@ impl Client {
             Client::PythonAetcd => ("python-others", "python/check_aetcd.py"),
             Client::PythonEtcd3gw => ("python-others", "python/check_etcd3gw.py"),
             Client::PythonEtcd => ("python-others", "python/check_python_etcd.py"),
+            Client::NodeEtcd3 => ("node", "node/check_etcd3.js"),
         }
     }
 
@@ -48,13 +50,16 @@ impl Client {
     pub fn run(self, arguments: &[String]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
         let script = script.join(self.parts().1);
-        let mut command = Command::new("python3");
-        command
-            .arg("-B")
-            .arg(script)
-            .args(arguments)
-            .env("PYTHONPATH", self.libraries())
-            .stdin(Stdio::null());
+        let mut command = if self == Client::NodeEtcd3 {
+            let mut command = Command::new("node");
+            command.env("NODE_LIBRARIES", self.libraries());
+            command
+        } else {
+            let mut command = Command::new("python3");
+            command.arg("-B").env("PYTHONPATH", self.libraries());
+            command
+        };
+        command.arg(script).args(arguments).stdin(Stdio::null());
         passes(command);
     }
 }
