@@ -17,7 +17,9 @@
 pub mod classify;
 pub mod client;
 pub mod dirs;
+pub mod engine;
 mod error;
+pub mod faults;
 pub mod fleet;
 pub mod journal;
 pub mod launch;
@@ -36,7 +38,9 @@ pub mod workload;
 
 pub use client::Client;
 pub use dirs::Home;
+pub use engine::{Capability, Engine, Settings};
 pub use error::PlaygroundError;
+pub use faults::NodeFault;
 pub use journal::Event;
 pub use protocol::{Request, Verb};
 pub use view::{FleetView, Health, NodeState, NodeView, Role};
