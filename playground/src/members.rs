@@ -353,6 +353,7 @@ mod tests {
             event_seq: 0,
             nodes,
             capabilities: Vec::new(),
+            links: Vec::new(),
         }
     }
 

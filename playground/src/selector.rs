@@ -185,6 +185,7 @@ mod tests {
             event_seq: 0,
             nodes: nodes.iter().map(|(name, state, role)| node_view(name, *state, *role)).collect(),
             capabilities: Vec::new(),
+            links: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::Capability, faults::NodeFault};
+use crate::{engine::Capability, faults::NodeFault, links::LinkView};
 
 /// The life of one node process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -176,6 +176,10 @@ pub struct FleetView {
     /// What can be done to the nodes, and why the rest cannot.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
+    /// Every directed link between them, by `from` and then by `to`; none while no supervisor
+    /// runs.
+    #[serde(default)]
+    pub links: Vec<LinkView>,
 }
 
 impl FleetView {
@@ -268,6 +272,7 @@ pub(crate) mod tests {
             event_seq: 0,
             nodes: Vec::new(),
             capabilities: Vec::new(),
+            links: Vec::new(),
         };
         assert_eq!(view.explain(), "5 of 5 voters serve, quorum is 3: 2 more may fail");
         view.serving = 3;

@@ -98,6 +98,7 @@ impl Fleet {
             event_seq: 0,
             nodes: self.nodes.iter().map(|(name, node)| self.node_view(name, node, now)).collect(),
             capabilities: engine::capabilities(spec.engine),
+            links: Vec::new(),
         }
     }
 

@@ -60,6 +60,9 @@ impl Supervisor {
             Request::Replace { selector } => return self.replace(&selector, answered).await,
             Request::Grow { nodes } => return self.grow(nodes, answered).await,
             Request::Shrink { nodes } => return self.shrink(nodes, answered).await,
+            Request::Link { .. } | Request::Heal => {
+                Err(refuse("this supervisor cannot change links: renew it with `down` and `up`"))
+            }
             Request::Down { now } => {
                 let done = vec![format!("cluster {} is down", self.spec.name)];
                 self.wait_for(Goal::Closed, Vec::new(), done, answered);
