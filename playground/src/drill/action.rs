@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Verb;
+use crate::{LinkFault, NodeFault, Verb};
 
 /// A duration as people write it: `500ms`, `3s`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -147,6 +147,13 @@ pub enum Action {
     Compact,
     Defragment,
     Disarm,
+    /// Every link from these nodes to those.
+    Link { from: String, to: String, fault: LinkFault },
+    /// No byte between the two sides, either way.
+    Partition { left: String, right: String },
+    Isolate(String),
+    Heal,
+    Fault { nodes: String, fault: NodeFault },
     Wait(Span),
     /// A sentence for the one who watches.
     Say(String),
@@ -159,7 +166,8 @@ pub enum Action {
 
 const WORDS: &str = "kill|stop|start|restart|pause|resume|wipe NODES, replace NODES, grow N, \
                      shrink N, move-leader, member-add URL, member-remove NODES, fill COUNT SIZE, \
-                     put KEY VALUE, delete-all, compact, defragment, disarm, wait TIME, say TEXT, \
+                     put KEY VALUE, delete-all, compact, defragment, disarm, link A>B FAULT, \
+                     partition A|B, isolate NODES, heal, fault NODES FAULT, wait TIME, say TEXT, \
                      await CONDITION within TIME, check CONDITION";
 
 const CONDITIONS: &str = "healthy, health WORD, leader, leader other than NODES, leader same, \
@@ -194,6 +202,8 @@ impl Action {
         match self {
             Self::Act { verb: Verb::Pause | Verb::Resume, .. } => Some("proc.pause"),
             Self::Act { .. } => Some("proc.kill"),
+            Self::Link { .. } | Self::Partition { .. } | Self::Isolate(_) => Some("link"),
+            Self::Fault { fault, .. } => fault.capability(),
             _ => None,
         }
     }
@@ -201,9 +211,11 @@ impl Action {
     /// The nodes it is about, as they are written.
     pub fn nodes(&self) -> Option<&str> {
         match self {
-            Self::Act { nodes, .. } | Self::Replace(nodes) | Self::MemberRemove(nodes) => {
-                Some(nodes)
-            }
+            Self::Act { nodes, .. }
+            | Self::Replace(nodes)
+            | Self::MemberRemove(nodes)
+            | Self::Isolate(nodes)
+            | Self::Fault { nodes, .. } => Some(nodes),
             _ => None,
         }
     }
@@ -246,6 +258,7 @@ impl FromStr for Action {
             "compact" => bare(Self::Compact),
             "defragment" => bare(Self::Defragment),
             "disarm" => bare(Self::Disarm),
+            "link" | "partition" | "isolate" | "heal" | "fault" => broken(word, rest, text),
             "wait" => Ok(Self::Wait(needs("a time")?.parse()?)),
             "say" => Ok(Self::Say(needs("a sentence")?)),
             "check" => Ok(Self::Check(rest.parse()?)),
@@ -257,6 +270,38 @@ impl FromStr for Action {
             }
             _ => Err(unknown()),
         }
+    }
+}
+
+/// Steps about links and about what is wrong with nodes.
+fn broken(word: &str, rest: &str, text: &str) -> Result<Action, String> {
+    let wrong = |example: &str| format!("{text:?}: write it as in `{example}`");
+    let ends = |text: &str, by: char| -> Option<(String, String)> {
+        let (left, right) = text.split_once(by)?;
+        let (left, right) = (left.trim(), right.trim());
+        (!left.is_empty() && !right.is_empty()).then(|| (left.into(), right.into()))
+    };
+    match word {
+        "link" => {
+            let example = || wrong("link {leader}>{rest} freeze");
+            let (from, rest) = ends(rest, '>').ok_or_else(example)?;
+            let (to, fault) = ends(&rest, ' ').ok_or_else(example)?;
+            let fault = fault.parse::<LinkFault>().map_err(|error| error.to_string())?;
+            Ok(Action::Link { from, to, fault })
+        }
+        "partition" => {
+            let (left, right) = ends(rest, '|').ok_or_else(|| wrong("partition leader|n3"))?;
+            Ok(Action::Partition { left, right })
+        }
+        "isolate" if !rest.is_empty() => Ok(Action::Isolate(rest.into())),
+        "heal" if rest.is_empty() => Ok(Action::Heal),
+        "fault" => {
+            let example = || wrong("fault leader disk-full");
+            let (nodes, fault) = ends(rest, ' ').ok_or_else(example)?;
+            let fault = fault.parse::<NodeFault>().map_err(|error| error.to_string())?;
+            Ok(Action::Fault { nodes, fault })
+        }
+        _ => Err(wrong("isolate leader")),
     }
 }
 
@@ -346,6 +391,11 @@ impl fmt::Display for Action {
             Self::Compact => f.write_str("compact"),
             Self::Defragment => f.write_str("defragment"),
             Self::Disarm => f.write_str("disarm"),
+            Self::Link { from, to, fault } => write!(f, "link {from}>{to} {fault}"),
+            Self::Partition { left, right } => write!(f, "partition {left}|{right}"),
+            Self::Isolate(nodes) => write!(f, "isolate {nodes}"),
+            Self::Heal => f.write_str("heal"),
+            Self::Fault { nodes, fault } => write!(f, "fault {nodes} {fault}"),
             Self::Wait(span) => write!(f, "wait {span}"),
             Self::Say(text) => write!(f, "say {text}"),
             Self::Await { condition, within } => write!(f, "await {condition} within {within}"),
@@ -395,6 +445,13 @@ mod tests {
             "member-add http://127.0.0.1:1",
             "fill 10 1000000",
             "put color red and blue",
+            "link {a}>n2 freeze",
+            "link n1>n2,n3 flap 300/700",
+            "partition n1|n2,n3",
+            "isolate leader",
+            "heal",
+            "fault {victim} disk-full",
+            "fault n1 slow 50",
             "wait 1500ms",
             "wait 2m",
             "say hello you",
@@ -430,6 +487,9 @@ mod tests {
             ("check health great", "conditions are:"),
             ("check put works on n1", "conditions are:"),
             ("compact now", "steps are:"),
+            ("link n1 freeze", "write it as"),
+            ("link n1>n2 melt", "melt"),
+            ("fault n1 sadness", "no fault of a node"),
             ("fill 10", "write `fill"),
         ];
         for (line, part) in table {

@@ -60,7 +60,7 @@ fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
         schema_version: SCHEMA_VERSION,
         drill: drill.id.clone(),
         title: drill.title.clone(),
-        engine: crate::spec::ENGINE_BUILTIN.into(),
+        engine: crate::Engine::Builtin.word().into(),
         engine_version: options.version.clone(),
         tool_version: options.version.clone(),
         verdict: super::report::Verdict::Aborted,

@@ -94,11 +94,13 @@ pub struct Requires {
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterNeeds {
     pub nodes: usize,
+    /// Flags that every node gets.
+    pub settings: crate::Settings,
 }
 
 impl Default for ClusterNeeds {
     fn default() -> Self {
-        Self { nodes: 3 }
+        Self { nodes: 3, settings: crate::Settings::default() }
     }
 }
 
@@ -259,6 +261,9 @@ impl Drill {
         if !(1..=crate::spec::NODES_MAX).contains(&self.cluster.nodes) {
             let max = crate::spec::NODES_MAX;
             return Err(("nodes".into(), format!("cluster.nodes must be 1 to {max}")));
+        }
+        if let Err(error) = self.cluster.settings.check() {
+            return Err(("[cluster".into(), error.to_string()));
         }
         if self.workload.pace.0.is_zero() || self.workload.timeout.0.is_zero() {
             return Err(("[workload]".into(), "pace and timeout must be above 0ms".into()));

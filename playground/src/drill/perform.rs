@@ -11,7 +11,7 @@ use super::stage::{Stage, leader};
 use super::{conditions, etcd};
 use crate::selector::Eligible;
 use crate::view::{FleetView, NodeView, Role};
-use crate::{Request, Verb};
+use crate::{LinkFault, Request, Verb};
 
 /// Between two looks at what is awaited.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -60,6 +60,26 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
         }
         Action::Grow(count) => requested(stage, Request::Grow { nodes: Some(*count) }).await,
         Action::Shrink(count) => requested(stage, Request::Shrink { nodes: Some(*count) }).await,
+        Action::Isolate(nodes) => {
+            let names = resolved(nodes, Eligible::Any)?;
+            let others = others(&view, &names);
+            cut(stage, &names, &others).await
+        }
+        Action::Partition { left, right } => {
+            let (left, right) = (resolved(left, Eligible::Any)?, resolved(right, Eligible::Any)?);
+            cut(stage, &left, &right).await
+        }
+        Action::Link { from, to, fault } => {
+            let (from, to) = (resolved(from, Eligible::Any)?, resolved(to, Eligible::Any)?);
+            let request = Request::Link { from: from.join(","), to: to.join(","), fault: *fault };
+            requested(stage, request).await
+        }
+        Action::Heal => requested(stage, Request::Heal).await,
+        Action::Fault { nodes, fault } => {
+            let names = resolved(nodes, Eligible::Any)?;
+            let request = Request::Fault { selector: names.join(","), fault: *fault };
+            requested(stage, request).await
+        }
         Action::MemberRemove(nodes) => {
             let names = resolved(nodes, Eligible::Any)?;
             for name in &names {
@@ -118,6 +138,20 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
         }
         other => Err(format!("{other} is not done by members")),
     }
+}
+
+fn others(view: &FleetView, without: &[String]) -> Vec<String> {
+    let names = view.nodes.iter().map(|node| node.name.clone());
+    names.filter(|name| !without.contains(name)).collect()
+}
+
+/// No byte between the two sides, either way.
+async fn cut(stage: &Stage, left: &[String], right: &[String]) -> Result<String, String> {
+    for (from, to) in [(left, right), (right, left)] {
+        let fault = LinkFault::Freeze;
+        requested(stage, Request::Link { from: from.join(","), to: to.join(","), fault }).await?;
+    }
+    Ok(format!("{} and {} are cut off from each other", left.join(", "), right.join(", ")))
 }
 
 /// Any member but these that answers.

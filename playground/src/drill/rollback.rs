@@ -24,6 +24,8 @@ pub async fn everything(client: &Client, nodes: usize) -> Result<String, String>
         Ok(said) => done.extend(said),
         Err(why) => failed.push(why),
     };
+    note(links(client).await);
+    note(faults(client).await);
     note(resume(client).await);
     note(start(client).await);
     note(alarms(client).await);
@@ -42,6 +44,25 @@ async fn view(client: &Client) -> Result<FleetView, String> {
 
 async fn asked(client: &Client, request: Request) -> Result<Vec<String>, String> {
     client.perform(request).await.map_err(|error| error.to_string())
+}
+
+async fn links(client: &Client) -> Result<Vec<String>, String> {
+    let broken = |it: &crate::LinkView| it.fault != crate::LinkFault::Ok;
+    match view(client).await?.links.iter().any(broken) {
+        true => asked(client, Request::Heal).await,
+        false => Ok(Vec::new()),
+    }
+}
+
+async fn faults(client: &Client) -> Result<Vec<String>, String> {
+    let now = view(client).await?;
+    let faulty = now.nodes.iter().filter(|node| !node.faults.is_empty());
+    let names: Vec<String> = faulty.map(|node| node.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = Request::Fault { selector: names.join(","), fault: crate::NodeFault::None };
+    asked(client, request).await
 }
 
 async fn resume(client: &Client) -> Result<Vec<String>, String> {

@@ -201,6 +201,7 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
             name: means.cluster.clone(),
             nodes: Some(drill.cluster.nodes),
             ephemeral: true,
+            settings: drill.cluster.settings,
             ..UpRequest::default()
         };
         let up = launch::up(&options.home, &request, &options.program, None).await;
@@ -212,7 +213,7 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
         launch::wait_ready(&client).await.map_err(broken)?;
     }
     let view = client.view().await.map_err(broken)?;
-    fit(drill, &view)?;
+    fit(drill, &view, temporary)?;
     if !temporary {
         mark.nodes = view.nodes.len();
         *means.mark.lock() = Some(mark::set(&options.home, &mark).map_err(broken)?);
@@ -248,11 +249,22 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
 }
 
 /// Whether the drill makes sense on this cluster.
-fn fit(drill: &Drill, view: &crate::FleetView) -> Result<(), Unfit> {
+fn fit(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Result<(), Unfit> {
+    if !temporary && !drill.cluster.settings.is_empty() {
+        let why = "it needs nodes with other flags: run it without --cluster";
+        return Err(Unfit::Skipped(why.into()));
+    }
     let engines = &drill.requires.engines;
     if !engines.is_empty() && !engines.contains(&view.engine) {
         let why = format!("it is about {}, and this is {}", engines.join(", "), view.engine);
         return Err(Unfit::Skipped(why));
+    }
+    for name in drill.capabilities() {
+        match view.capabilities.iter().find(|it| it.name == name) {
+            Some(it) if it.available => {}
+            Some(it) => return Err(Unfit::Skipped(format!("it needs {name}: {}", it.reason))),
+            None => return Err(Unfit::Skipped(format!("{name} is nothing that can be done here"))),
+        }
     }
     if view.nodes.len() < drill.cluster.nodes {
         return Err(Unfit::Skipped(format!(
