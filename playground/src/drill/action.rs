@@ -148,12 +148,24 @@ pub enum Action {
     Defragment,
     Disarm,
     /// Every link from these nodes to those.
-    Link { from: String, to: String, fault: LinkFault },
+    Link {
+        from: String,
+        to: String,
+        fault: LinkFault,
+    },
     /// No byte between the two sides, either way.
-    Partition { left: String, right: String },
+    Partition {
+        left: String,
+        right: String,
+    },
     Isolate(String),
     Heal,
-    Fault { nodes: String, fault: NodeFault },
+    Fault {
+        nodes: String,
+        fault: NodeFault,
+    },
+    /// Only gives nodes a name, for later steps.
+    Pick(String),
     Wait(Span),
     /// A sentence for the one who watches.
     Say(String),
@@ -167,7 +179,7 @@ pub enum Action {
 const WORDS: &str = "kill|stop|start|restart|pause|resume|wipe NODES, replace NODES, grow N, \
                      shrink N, move-leader, member-add URL, member-remove NODES, fill COUNT SIZE, \
                      put KEY VALUE, delete-all, compact, defragment, disarm, link A>B FAULT, \
-                     partition A|B, isolate NODES, heal, fault NODES FAULT, wait TIME, say TEXT, \
+                     partition A|B, isolate NODES, heal, fault NODES FAULT, pick NODES, wait TIME, say TEXT, \
                      await CONDITION within TIME, check CONDITION";
 
 const CONDITIONS: &str = "healthy, health WORD, leader, leader other than NODES, leader same, \
@@ -194,7 +206,10 @@ const HEALTHS: [&str; 4] = ["healthy", "degraded", "at-risk", "no-quorum"];
 impl Action {
     /// Whether it changes something in the cluster; the timeline marks it as a fault.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::Wait(_) | Self::Say(_) | Self::Await { .. } | Self::Check(_))
+        !matches!(
+            self,
+            Self::Pick(_) | Self::Wait(_) | Self::Say(_) | Self::Await { .. } | Self::Check(_)
+        )
     }
 
     /// What the supervisor must be able to do for it.
@@ -215,6 +230,7 @@ impl Action {
             | Self::Replace(nodes)
             | Self::MemberRemove(nodes)
             | Self::Isolate(nodes)
+            | Self::Pick(nodes)
             | Self::Fault { nodes, .. } => Some(nodes),
             _ => None,
         }
@@ -243,6 +259,7 @@ impl FromStr for Action {
         }
         let bare = |action: Self| if rest.is_empty() { Ok(action) } else { Err(unknown()) };
         match word {
+            "pick" => Ok(Self::Pick(needs("nodes")?)),
             "replace" => Ok(Self::Replace(needs("nodes")?)),
             "grow" => Ok(Self::Grow(number()?)),
             "shrink" => Ok(Self::Shrink(number()?)),
@@ -285,7 +302,9 @@ fn broken(word: &str, rest: &str, text: &str) -> Result<Action, String> {
         "link" => {
             let example = || wrong("link {leader}>{rest} freeze");
             let (from, rest) = ends(rest, '>').ok_or_else(example)?;
-            let (to, fault) = ends(&rest, ' ').ok_or_else(example)?;
+            let all_but = rest.strip_prefix("not ");
+            let (to, fault) = ends(all_but.unwrap_or(&rest), ' ').ok_or_else(example)?;
+            let to = if all_but.is_some() { format!("not {to}") } else { to };
             let fault = fault.parse::<LinkFault>().map_err(|error| error.to_string())?;
             Ok(Action::Link { from, to, fault })
         }
@@ -379,6 +398,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Act { verb, nodes } => write!(f, "{} {nodes}", verb_word(*verb)),
+            Self::Pick(nodes) => write!(f, "pick {nodes}"),
             Self::Replace(nodes) => write!(f, "replace {nodes}"),
             Self::Grow(count) => write!(f, "grow {count}"),
             Self::Shrink(count) => write!(f, "shrink {count}"),
@@ -446,6 +466,8 @@ mod tests {
             "fill 10 1000000",
             "put color red and blue",
             "link {a}>n2 freeze",
+            "link {a}>not {a} delay 50±10",
+            "pick follower:2",
             "link n1>n2,n3 flap 300/700",
             "partition n1|n2,n3",
             "isolate leader",

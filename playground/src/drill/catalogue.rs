@@ -12,7 +12,37 @@ macro_rules! files {
     };
 }
 
-files!("kill-follower", "kill-leader", "kill-majority");
+files!(
+    "add-before-remove",
+    "bridge",
+    "clock-jump",
+    "corrupt-follower",
+    "disk-full",
+    "even-size",
+    "flapping-link",
+    "grow-with-learners",
+    "isolate-follower",
+    "isolate-leader",
+    "kill-all",
+    "kill-follower",
+    "kill-leader",
+    "kill-majority",
+    "lagging-follower",
+    "leader-deaf",
+    "leader-mute",
+    "lease-and-leader",
+    "lost-data",
+    "move-leader",
+    "no-pre-vote",
+    "one-way-follower",
+    "pause-leader",
+    "quota",
+    "remove-leader",
+    "replace-dead",
+    "rolling-restart",
+    "stop-leader",
+    "wide-area"
+);
 
 /// All built-in drills, in the order of the catalogue.
 ///

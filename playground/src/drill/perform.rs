@@ -54,6 +54,7 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
             let names = resolved(nodes, eligible(*verb))?;
             requested(stage, Request::Act { verb: *verb, selector: names.join(",") }).await
         }
+        Action::Pick(nodes) => Ok(resolved(nodes, Eligible::Any)?.join(", ")),
         Action::Replace(nodes) => {
             let names = resolved(nodes, Eligible::Any)?;
             requested(stage, Request::Replace { selector: names.join(",") }).await
