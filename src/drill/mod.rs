@@ -90,6 +90,7 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             version: env!("CARGO_PKG_VERSION").to_string(),
             cluster: arguments.cluster.clone(),
             seed: arguments.seed,
+            detours: Default::default(),
         };
         let report = one(options, drill, &stop, arguments.ci).await;
         if let Some(out) = &arguments.out {

@@ -5,6 +5,7 @@
 //! dropped when it is abandoned, which cancels nothing the supervisor has begun; the rollback
 //! asks what is there.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Options {
     /// A cluster that runs; without one the drill makes its own and takes it down.
     pub cluster: Option<String>,
     pub seed: u64,
+    /// Client URLs by node, for what stands between clients and a node.
+    pub detours: BTreeMap<String, String>,
 }
 
 /// The means of one run.
@@ -220,8 +223,14 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     }
     let observing = Client::connect(&options.home, &means.cluster).await.map_err(broken)?;
     let stage = Arc::new(Stage::new(client, drill.clone(), &view, options.seed));
-    let targets: Result<Vec<Target>, String> =
-        view.nodes.iter().map(|node| stage.target(node)).collect();
+    let targets: Result<Vec<Target>, String> = view
+        .nodes
+        .iter()
+        .map(|node| match options.detours.get(&node.name) {
+            Some(url) => Target::new(&node.name, url).map_err(|error| error.to_string()),
+            None => stage.target(node),
+        })
+        .collect();
     let load = workload::Options {
         prefix: format!("drill/{:x}/", rand::random::<u32>()),
         seed: options.seed,
