@@ -364,7 +364,7 @@ impl FromStr for Condition {
             [word, verb @ ("works" | "fails"), at @ ..] => {
                 let at = match at {
                     [] => None,
-                    ["at", nodes] => Some((*nodes).to_string()),
+                    ["at", nodes @ ..] if !nodes.is_empty() => Some(nodes.join(" ")),
                     _ => return Err(unknown()),
                 };
                 let (probe, _) = probe(word).ok_or_else(unknown)?;
@@ -481,6 +481,7 @@ mod tests {
             "await leader other than {victim} within 10s",
             "await node {victim} removed within 5s",
             "check serializable-get works at n1,n2",
+            "await put works at not {victim} within 5s",
             "check put fails",
             "check no alarm",
             "check no value a",

@@ -204,3 +204,127 @@ pub fn verdict(machine: &Machine, table: &[Row], consistency: &Consistency) -> (
     };
     (Verdict::Pass, format!("all {} expectations hold, {judged}", table.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::machine::Record;
+    use crate::workload::Sample;
+
+    const MS: Nanos = 1_000_000;
+
+    fn drill(expectation: &str) -> Drill {
+        let text = format!(
+            "id = \"x\"\ntitle = \"X\"\nlevel = \"basic\"\nhypothesis = \"h\"\nteaches = \"t\"\n\
+             [[step]]\ndo = \"kill leader\"\nas = \"victim\"\nname = \"kill\"\nsays = \"it dies\"\n\
+             [[step]]\ndo = \"check term up\"\nname = \"check\"\n\
+             [[expect]]\nlane = \"put\"\nsays = \"s\"\n{expectation}\n"
+        );
+        Drill::parse("x", &text).unwrap()
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn machine(drill: &Drill, oks: [bool; 2]) -> Machine {
+        let mut machine = Machine::new(drill);
+        machine.records = oks
+            .into_iter()
+            .enumerate()
+            .map(|(step, ok)| Record {
+                step,
+                started: millis(1000 + 2000 * step as u64),
+                finished: millis(2000 + 2000 * step as u64),
+                ok,
+                said: "so it was".into(),
+            })
+            .collect();
+        machine.rolled_back_at = Some(millis(5000));
+        machine.rollback = Some(Ok("as it was".into()));
+        machine
+    }
+
+    /// Puts every 100 ms, failing from 1.5 s to 2.5 s on the load's clock, which began at 0.5 s.
+    fn timeline() -> Timeline {
+        let mut timeline = Timeline::new(vec!["n1".into(), "n2".into()]);
+        for at in (0..6000).step_by(100) {
+            let seen = if (1500..2500).contains(&at) { Seen::Unknown } else { Seen::Ok };
+            timeline.add(Lane::Put, Sample { made: at * MS, took: MS, seen });
+            timeline.add(Lane::PutAt(0), Sample { made: at * MS, took: MS, seen: Seen::Ok });
+            timeline.add(Lane::PutAt(1), Sample { made: at * MS, took: MS, seen });
+        }
+        timeline
+    }
+
+    fn table(expectation: &str, oks: [bool; 2]) -> Vec<Row> {
+        let drill = drill(expectation);
+        let machine = machine(&drill, oks);
+        let aliases = BTreeMap::from([("victim".to_string(), vec!["n2".to_string()])]);
+        let members = ["n1".to_string(), "n2".to_string()];
+        let evidence = Evidence {
+            drill: &drill,
+            machine: &machine,
+            aliases: &aliases,
+            members: &members,
+            timeline: &timeline(),
+            load_began: millis(500),
+        };
+        evidence.table()
+    }
+
+    #[test]
+    fn outages_are_held_against_what_was_expected() {
+        let cases = [
+            ("outage_at_most = \"4s\"", true, Some(1000)),
+            ("outage_at_most = \"900ms\"", false, Some(1000)),
+            ("outage_at_most = \"4s\"\noutage_at_least = \"2s\"", false, Some(1000)),
+            ("outage_at_most = \"0ms\"\nto = \"check\"", false, Some(1000)),
+            ("outage_at_most = \"0ms\"\nfrom = \"check\"", true, Some(0)),
+            ("outage_at_most = \"0ms\"\nat = \"not {victim}\"", true, Some(0)),
+            ("outage_at_most = \"0ms\"\nat = \"each\"", false, Some(1000)),
+            ("never_served = true\nat = \"{victim}\"", false, None),
+            ("outage_at_most = \"0ms\"\nat = \"n9\"", false, None),
+        ];
+        for (expectation, ok, outage) in cases {
+            let rows = table(expectation, [true, true]);
+            let row = rows.last().unwrap();
+            assert_eq!((row.ok, row.outage_ms), (ok, outage), "{expectation}: {row:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_without_a_row_gets_one_when_it_fails() {
+        let rows = table("outage_at_most = \"4s\"", [true, true]);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].expected.as_str(), rows[0].ok), ("it dies", true));
+        let rows = table("outage_at_most = \"4s\"", [true, false]);
+        assert_eq!((rows.len(), rows[1].what.as_str(), rows[1].ok), (3, "check term up", false));
+    }
+
+    #[test]
+    fn the_verdict_knows_what_outweighs_what() {
+        let drill = drill("outage_at_most = \"4s\"");
+        let judged = Consistency { acknowledged_writes: 1, ..Consistency::default() };
+        let broken = Consistency { violations: vec!["LostWrite: x".into()], ..judged.clone() };
+        let good = table("outage_at_most = \"4s\"", [true, true]);
+        let bad = table("outage_at_most = \"1ms\"", [true, true]);
+        let verdict = |change: fn(&mut Machine), table: &[Row], consistency: &Consistency| {
+            let mut machine = machine(&drill, [true, true]);
+            change(&mut machine);
+            super::verdict(&machine, table, consistency).0
+        };
+        assert_eq!(verdict(|_| {}, &good, &judged), Verdict::Pass);
+        assert_eq!(verdict(|_| {}, &bad, &judged), Verdict::Fail);
+        assert_eq!(verdict(|_| {}, &good, &Consistency::default()), Verdict::Unknown);
+        assert_eq!(verdict(|_| {}, &bad, &broken), Verdict::Unsafe);
+        assert_eq!(verdict(|it| it.ended = Ended::Interrupted, &good, &judged), Verdict::Aborted);
+        assert_eq!(verdict(|it| it.ended = Ended::Expired, &good, &broken), Verdict::Unsafe);
+        assert_eq!(
+            verdict(|it| it.rollback = Some(Err("no".into())), &good, &judged),
+            Verdict::Fail
+        );
+        let skipped = |it: &mut Machine| it.ended = Ended::Skipped("no".into());
+        assert_eq!(verdict(skipped, &[], &Consistency::default()), Verdict::Skipped);
+    }
+}
