@@ -15,6 +15,8 @@ use crate::{LinkFault, Request, Verb};
 
 /// Between two looks at what is awaited.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often a write of `fill` is tried.
+const FILL_ATTEMPTS: usize = 5;
 /// How long a write of `fill` may take.
 const FILL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -24,7 +26,7 @@ pub async fn step(stage: &Stage, step: &Step) -> Outcome {
     match (&step.refused, result) {
         (None, Ok(said)) => Outcome { ok: true, said },
         (None, Err(said)) => Outcome { ok: false, said },
-        (Some(text), Err(said)) => Outcome { ok: said.contains(text.as_str()), said },
+        (Some(text), Err(said)) => Outcome { ok: said.contains(&stage.substitute(text)), said },
         (Some(_), Ok(said)) => Outcome { ok: false, said: format!("it was not refused: {said}") },
     }
 }
@@ -112,8 +114,7 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
         }
         Action::Fill { count, bytes } => {
             for number in 0..*count {
-                let (key, value) = (format!("fill/{number}"), vec![b'x'; *bytes]);
-                etcd::put(channel.clone(), &key, value, FILL_PATIENCE).await.map_err(|why| {
+                fill(&channel, number, *bytes).await.map_err(|why| {
                     format!("{why} (after {number} of {count} values of {bytes} bytes)")
                 })?;
             }
@@ -138,6 +139,26 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
             Ok("every member is defragmented".into())
         }
         other => Err(format!("{other} is not done by members")),
+    }
+}
+
+/// Puts one value. Whether an attempt without an answer was carried out makes no difference, so
+/// it is made again.
+async fn fill(
+    channel: &tonic::transport::Channel,
+    number: usize,
+    bytes: usize,
+) -> Result<(), String> {
+    let key = format!("fill/{number}");
+    let mut attempts = 1;
+    loop {
+        let value = vec![b'x'; bytes];
+        match etcd::put(channel.clone(), &key, value, FILL_PATIENCE).await {
+            Ok(_) => return Ok(()),
+            Err(why) if attempts == FILL_ATTEMPTS || why.contains("exceeded") => return Err(why),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+        attempts += 1;
     }
 }
 
