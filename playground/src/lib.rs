@@ -4,6 +4,7 @@
 //! ([`runner`]) and talks to it over a Unix socket ([`protocol`], [`client`]). Every decision is
 //! made by pure machines: [`fleet`] for processes, [`members`] for membership changes,
 //! [`selector`] for what `leader` or `majority` means, [`classify`] for why a process ended.
+//! What goes wrong between the nodes is made by [`links`].
 //!
 //! Invariants:
 //! - Killing a client, the terminal UI included, never touches a node. Killing the supervisor
@@ -17,10 +18,13 @@
 pub mod classify;
 pub mod client;
 pub mod dirs;
+pub mod engine;
 mod error;
+pub mod faults;
 pub mod fleet;
 pub mod journal;
 pub mod launch;
+pub mod links;
 pub mod logs;
 pub mod members;
 pub mod ports;
@@ -36,7 +40,10 @@ pub mod workload;
 
 pub use client::Client;
 pub use dirs::Home;
+pub use engine::{Capability, Engine, Settings};
 pub use error::PlaygroundError;
+pub use faults::NodeFault;
 pub use journal::Event;
+pub use links::{LinkFault, LinkView};
 pub use protocol::{Request, Verb};
 pub use view::{FleetView, Health, NodeState, NodeView, Role};

@@ -11,10 +11,12 @@ use tokio::{
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
 };
 
-use crate::{PlaygroundError, journal::Event, view::FleetView};
+use crate::{
+    PlaygroundError, faults::NodeFault, journal::Event, links::LinkFault, view::FleetView,
+};
 
 /// Raised when either side could misunderstand an older peer.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest line. A view of nine nodes takes a hundredth of it.
 const LINE_MAX: u64 = 1 << 20;
 
@@ -45,6 +47,13 @@ pub enum Request {
         /// To which.
         selector: String,
     },
+    /// Do something to the disk, clock, speed or power of nodes. Answered when it is in effect.
+    Fault {
+        /// To which.
+        selector: String,
+        /// What.
+        fault: NodeFault,
+    },
     /// Replace one node after the other. Answered when it is done.
     Replace {
         /// Which.
@@ -60,6 +69,18 @@ pub enum Request {
         /// How many then.
         nodes: Option<usize>,
     },
+    /// Set the state of every directed link from the first nodes to the second ones. `rest`,
+    /// on one side, is every node that the other side does not name.
+    Link {
+        /// Selects the nodes whose bytes are meant.
+        from: String,
+        /// Selects the nodes that get them.
+        to: String,
+        /// The new state.
+        fault: LinkFault,
+    },
+    /// Take the faults off every link.
+    Heal,
     /// End every node and the supervisor. Answered before the supervisor ends.
     Down {
         /// With SIGKILL.
