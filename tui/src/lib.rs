@@ -50,6 +50,7 @@ pub use fleet::{
     FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
 };
 pub use trust::Trust;
+pub use update::faults::WORDS as NODE_FAULTS;
 
 use model::learn::Learn;
 use model::{About, Model, Screen};

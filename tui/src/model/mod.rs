@@ -163,7 +163,10 @@ impl Model {
         Screen::ALL.into_iter().filter(|screen| match screen {
             Screen::Cluster | Screen::Keys => true,
             Screen::Logs => self.about.local,
-            Screen::Links => self.about.local && !self.capabilities.is_empty(),
+            Screen::Links => {
+                let able = |it: &Capability| it.name == "link" && it.available;
+                self.about.local && self.capabilities.iter().any(able)
+            }
             Screen::Drills => self.about.local && !self.drills.cards.is_empty(),
             Screen::Learn => self.learn.is_some(),
         })

@@ -21,6 +21,17 @@ const FAULTS: [(&str, &str, &str); 6] = [
     ("none", "", "no fault any more"),
 ];
 
+/// The words of every fault the palette knows.
+pub const WORDS: [&str; FAULTS.len()] = {
+    let mut words = [""; FAULTS.len()];
+    let mut at = 0;
+    while at < FAULTS.len() {
+        words[at] = FAULTS[at].0;
+        at += 1;
+    }
+    words
+};
+
 /// What the palette lists; nothing before the supervisor has told what it can do.
 pub fn entries(model: &Model) -> Vec<Entry> {
     if !model.about.local || model.capabilities.is_empty() {

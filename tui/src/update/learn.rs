@@ -155,13 +155,15 @@ fn choose(model: &mut Model, by: i64) {
     let count = learn.current_step().and_then(|step| step.question.as_ref());
     let last = count.map_or(0, |question| question.answers.len().saturating_sub(1)) as i64;
     learn.answer = (learn.answer as i64 + by).clamp(0, last) as usize;
+    // The answers are the last thing on the page.
+    learn.scroll = Some(usize::MAX);
 }
 
 /// Scrolls the text; the view knows how much there is.
 pub fn scroll(model: &mut Model, lines: i64) {
     let (first, most) = crate::view::learn::scrolling(model);
     let Some(learn) = &mut model.learn else { return };
-    let at = learn.scroll.unwrap_or(first) as i64 + lines;
+    let at = learn.scroll.unwrap_or(first).min(most) as i64 + lines;
     learn.scroll = Some(at.clamp(0, most as i64) as usize);
 }
 

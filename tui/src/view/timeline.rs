@@ -136,6 +136,8 @@ fn bands(
         return;
     }
     let (start, end) = (scale.time(0), scale.time(scale.columns));
+    // What is in the same columns shares one line and its name.
+    let mut shown: Vec<(usize, usize, String)> = Vec::new();
     for band in &timeline.bands {
         let to = band.to_ms.unwrap_or(end);
         if to < start || band.from_ms >= end {
@@ -143,12 +145,18 @@ fn bands(
         }
         let from = scale.column(band.from_ms).unwrap_or(0);
         let last = scale.column(to).unwrap_or(scale.columns - 1);
+        match shown.iter_mut().find(|(f, l, _)| (*f, *l) == (from, last)) {
+            Some((.., label)) => *label = format!("{label}, {}", band.label),
+            None => shown.push((from, last, band.label.clone())),
+        }
+    }
+    for (from, last, label) in shown {
         for column in from..=last {
             canvas.put(scale.x + column as u16, y, 1, "─", Role::Warn);
         }
         let room = (last + 1 - from) as u16;
         if room > 3 {
-            let name = format!(" {} ", band.label);
+            let name = format!(" {label} ");
             canvas.put(scale.x + from as u16 + 1, y, room - 1, &name, Role::Warn);
         }
     }

@@ -5,6 +5,8 @@
 //! into updates. A command that takes long runs beside the rest, so the UI sees what happens
 //! meanwhile.
 
+mod links;
+
 use std::{
     io::IsTerminal,
     process::ExitCode,
@@ -224,6 +226,10 @@ async fn show(
     };
     let nodes = view.nodes.iter().map(node).collect();
     updates.send(FleetUpdate::View(nodes)).await?;
+    let capabilities = view.capabilities.iter().map(links::capability).collect();
+    updates.send(FleetUpdate::Capabilities(capabilities)).await?;
+    let peers = view.links.iter().map(links::link).collect();
+    updates.send(FleetUpdate::Links(peers)).await?;
     if view.operation != *operation {
         let progress = match (&view.operation, &operation) {
             (Some(text), _) => {
@@ -254,6 +260,13 @@ async fn remember(
 }
 
 async fn obey(client: Arc<Client>, command: FleetCommand, updates: mpsc::Sender<FleetUpdate>) {
+    if let Err(error) = carry_out(&client, command).await {
+        // The UI may have gone.
+        let _ = updates.send(FleetUpdate::CommandFailed(error.to_string())).await;
+    }
+}
+
+async fn carry_out(client: &Client, command: FleetCommand) -> Result<(), PlaygroundError> {
     let act = |verb, selector| Request::Act { verb, selector };
     let request = match command {
         FleetCommand::Kill(node) => act(Verb::Kill, node),
@@ -267,12 +280,13 @@ async fn obey(client: Arc<Client>, command: FleetCommand, updates: mpsc::Sender<
         FleetCommand::Grow(nodes) => Request::Grow { nodes: Some(nodes) },
         FleetCommand::Shrink(nodes) => Request::Shrink { nodes: Some(nodes) },
         FleetCommand::DownAll => act(Verb::Stop, "all".to_owned()),
-        FleetCommand::Detach | FleetCommand::CourseDone(_) => return,
+        FleetCommand::Links(changes) => return links::change(client, changes).await,
+        FleetCommand::Heal => Request::Heal,
+        FleetCommand::Fault(node, words) => links::fault(node, &words)?,
+        FleetCommand::StartDrill(_) | FleetCommand::StopDrill => return Ok(()),
+        FleetCommand::Detach | FleetCommand::CourseDone(_) => return Ok(()),
     };
-    if let Err(error) = client.perform(request).await {
-        // The UI may have gone.
-        let _ = updates.send(FleetUpdate::CommandFailed(error.to_string())).await;
-    }
+    client.perform(request).await.map(|_| ())
 }
 
 fn node(node: &NodeView) -> FleetNode {
