@@ -59,8 +59,7 @@ pub async fn run(home: &Home, arguments: cli::Learn) -> anyhow::Result<ExitCode>
     if frame.is_none() && !screen::has_terminal() {
         anyhow::bail!("the course needs a terminal; --snapshot 120x36 learn prints one frame");
     }
-    let request =
-        UpRequest { name: arguments.name, nodes: None, base_port: None, ephemeral: false };
+    let request = UpRequest { name: arguments.name, ..UpRequest::default() };
     let request = match home.cluster(&request.name).exists() {
         true => request,
         false => UpRequest { nodes: Some(NODES), ..request },
