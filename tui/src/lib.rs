@@ -49,7 +49,7 @@ pub use effect::Outcome;
 pub use fleet::{
     FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
 };
-pub use trust::Trust;
+pub use trust::{Trust, User};
 pub use update::faults::WORDS as NODE_FAULTS;
 
 use model::learn::Learn;
