@@ -5,7 +5,7 @@
 //! etcd's own clients do; every other failure is a finding. Answers of a tenth of a second are
 //! reported together.
 
-use super::pool::{Pool, Rank};
+use super::pool::{Pool, Rank, Wire};
 use crate::lab::lanes::{CELL_MS, NAMES, Sample};
 use crate::lab::timeline::Cell;
 use crate::msg::Msg;
@@ -16,7 +16,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -68,17 +67,17 @@ async fn ask(pool: &Pool, lane: usize, number: u64) -> Cell {
 }
 
 /// Those that answer, beginning with a different one each time; then the silent ones.
-fn targets(pool: &Pool, number: u64) -> Vec<Channel> {
+fn targets(pool: &Pool, number: u64) -> Vec<Wire> {
     let best = pool.best();
     let answering = best.iter().filter(|(url, _)| pool.rank(url) < Rank::Silent).count();
-    let mut channels: Vec<Channel> = best.into_iter().map(|(_, channel)| channel).collect();
+    let mut channels: Vec<Wire> = best.into_iter().map(|(_, channel)| channel).collect();
     if answering > 0 {
         channels[..answering].rotate_left(number as usize % answering);
     }
     channels
 }
 
-async fn once(channel: Channel, lane: usize, number: u64) -> Result<(), Status> {
+async fn once(channel: Wire, lane: usize, number: u64) -> Result<(), Status> {
     let mut client = KvClient::new(channel);
     if lane == 0 {
         let value = number.to_string().into_bytes();
