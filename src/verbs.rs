@@ -21,11 +21,12 @@ pub async fn ls(home: &Home, arguments: &cli::Ls) -> anyhow::Result<ExitCode> {
         output::print("there are no clusters yet: `etcd-tui up` creates one\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let heading = ["CLUSTER", "STATE", "HEALTH", "NODES", "ENDPOINTS"].map(str::to_owned);
+    let heading = ["CLUSTER", "ENGINE", "STATE", "HEALTH", "NODES", "ENDPOINTS"].map(str::to_owned);
     let mut rows = vec![heading.to_vec()];
     rows.extend(listed.iter().map(|it| {
         vec![
             it.cluster.clone(),
+            it.engine.clone(),
             it.state.to_owned(),
             it.health.map_or("-", Health::word).to_owned(),
             format!("{}/{}", it.running, it.nodes),
