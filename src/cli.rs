@@ -206,7 +206,7 @@ pub struct Fault {
     pub selector: String,
     /// slow PERCENT, disk-full, disk-error, fsync-delay MS, clock SECONDS, power-loss, bit-flip, or
     /// none, which takes all of them back
-    #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+    #[arg(required = true, num_args = 1..=2, allow_negative_numbers = true)]
     pub fault: Vec<String>,
     /// Of which cluster
     #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]

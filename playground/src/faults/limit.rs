@@ -6,9 +6,9 @@
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-/// Small enough that the next write to log or database meets it, large enough for a log file
-/// that was just emptied to take the last words.
-const BYTES: u64 = 16 << 10;
+/// Small enough that the next commit meets it (etcd's database begins with 8 KiB about itself),
+/// large enough for a log file that was just emptied to take the last words.
+const BYTES: u64 = 8 << 10;
 
 /// Lets no file of the process grow, or all of them again.
 pub fn limit_files(pid: u32, limited: bool) -> Result<(), String> {

@@ -19,7 +19,8 @@ const PROBE_SOON: Duration = Duration::from_millis(150);
 /// Between probes of a node that serves.
 const PROBE_CALM: Duration = Duration::from_millis(500);
 /// Log lines read to find out why a process ended.
-const LAST_LINES: usize = 60;
+/// Enough for the stacks that Go prints behind its reason.
+const LAST_LINES: usize = 300;
 
 impl Supervisor {
     /// Carries out effects, and the effects of their outcomes.

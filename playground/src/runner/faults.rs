@@ -201,6 +201,7 @@ impl Supervisor {
                 )));
             }
             at_rest::flip_back(&record).map_err(Refusal::from)?;
+            return Ok("is well again: its bit is turned back".to_owned());
         }
         let Some(suffering) = self.faults.nodes.remove(node) else {
             return Ok("is well".to_owned());
