@@ -14,6 +14,7 @@ mod connect;
 mod engine_arguments;
 mod flags;
 mod guard;
+mod learn;
 mod log_lines;
 mod logging;
 mod node_command;
@@ -81,6 +82,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(arguments) => up::up(&home, arguments).await,
         Command::Attach(arguments) => up::attach(&home, arguments).await,
+        Command::Learn(arguments) => learn::run(&home, arguments).await,
         Command::Ls(arguments) => verbs::ls(&home, &arguments).await,
         Command::Ps(arguments) => verbs::ps(&home, &arguments).await,
         Command::Env(arguments) => verbs::env(&home, &arguments).await,
