@@ -29,6 +29,8 @@ pub enum Command {
     Up(Up),
     /// Open the terminal UI on a running cluster
     Attach(Attach),
+    /// Learn what etcd does when members fail: a guided course on a cluster of its own
+    Learn(Learn),
     /// List the clusters of this machine
     Ls(Ls),
     /// Show the nodes of a cluster
@@ -125,6 +127,15 @@ pub struct Up {
 pub struct Attach {
     /// Which cluster
     #[arg(default_value = NAME_DEFAULT)]
+    pub name: String,
+    #[command(flatten)]
+    pub snapshot: Snapshot,
+}
+
+#[derive(Debug, Args)]
+pub struct Learn {
+    /// The cluster that is used, and made if it is missing
+    #[arg(default_value = "learn")]
     pub name: String,
     #[command(flatten)]
     pub snapshot: Snapshot,
@@ -230,6 +241,9 @@ pub struct Connect {
     /// Its private key
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<std::path::PathBuf>,
+    /// User to log in as; without a password, it is that of ETCDCTL_PASSWORD
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    pub user: Option<String>,
     #[command(flatten)]
     pub snapshot: Snapshot,
 }
