@@ -12,7 +12,9 @@ mod backup;
 mod cli;
 mod connect;
 mod drill;
+mod engine_arguments;
 mod flags;
+mod guard;
 mod learn;
 mod log_lines;
 mod logging;
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "node") {
         arguments.remove(0);
         return node_command::run(arguments);
+    }
+    if arguments.first().is_some_and(|first| first == playground::engine::command::GUARD) {
+        return guard::run(&arguments[1..]);
     }
     match run(cli::Cli::parse()) {
         Ok(status) => status,

@@ -1,5 +1,7 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
+use std::path::PathBuf;
+
 use node::config::{Auth, AutoCompaction, Discovery, Http, Limits, Security, Slow, Upkeep};
 
 use super::FlagError;
@@ -29,6 +31,8 @@ pub struct NodeOptions {
     pub danger: danger::Options,
     /// End when this process does (set by the supervisor).
     pub die_with_parent: Option<i32>,
+    /// Where the supervisor asks for faults.
+    pub fault_file: Option<PathBuf>,
     /// Harmless oddities for the log.
     pub warnings: Vec<String>,
 }
@@ -53,6 +57,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
         die_with_parent: internal::build(settings)?,
+        fault_file: internal::fault_file(settings),
         warnings,
         member,
         listen,
@@ -61,7 +66,6 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;
