@@ -3,11 +3,15 @@
 //! A golden holds the text and below it the style map: one letter a cell for the role it was
 //! drawn in. `UPDATE_GOLDENS=1` writes them anew; read the difference before committing it.
 
-use crate::fleet::FleetState;
+use crate::fleet::{FleetState, FleetUpdate};
+use crate::lab::drill::{DrillProgress, DrillReport, DrillStep, StepState};
+use crate::lab::link::LinkState;
+use crate::lab::timeline::{Band, Cell, Lane, Leader, Timeline};
 use crate::msg::{Alarm, Change, Child, KeyMeta, MemberFacts, Msg, Reply, Report};
 use crate::runtime::plain_text;
 use crate::scene::*;
 use crate::theme::{ROLES, Theme};
+use crate::update::lab_tests::{drilled, linked, links};
 use crate::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -223,9 +227,98 @@ fn learn_explained() {
     check("learn-explained", &mut learnt());
 }
 
+/// A drill half a second into an outage of writes.
+fn drilling() -> Scene {
+    let mut scene = drilled();
+    scene.press(&["enter", "right", "enter"]);
+    let step = |text: &str, state, started_ms| DrillStep {
+        text: text.into(),
+        state,
+        started_ms,
+        said: String::new(),
+    };
+    let cells = |bad: Cell| [vec![Cell::Ok; 20], vec![bad; 5]].concat();
+    let lane = |name: &str, bad| Lane { name: name.into(), cells: cells(bad) };
+    let leader = |from_ms, name: &str, term| Leader { from_ms, name: name.into(), term };
+    let progress = DrillProgress {
+        id: "kill-leader".into(),
+        title: "About kill-leader".into(),
+        phase: "runs".into(),
+        elapsed_ms: 2_500,
+        steps: vec![
+            step("kill leader", StepState::Done, Some(2_000)),
+            step("await leader within 10s", StepState::Running, None),
+        ],
+        timeline: Timeline {
+            cell_ms: 100,
+            from_ms: 0,
+            lanes: vec![
+                lane("put", Cell::Unknown),
+                lane("linearizable get", Cell::Refused),
+                lane("serializable get n2", Cell::Ok),
+            ],
+            bands: vec![Band { from_ms: 2_000, to_ms: None, label: "kill leader".into() }],
+            leaders: vec![leader(0, "n1", 3), leader(2_100, "", 3)],
+        },
+        feed: vec![(2_001, "n1 killed on request (SIGKILL)".into())],
+    };
+    scene.send(Msg::Fleet(FleetUpdate::Drill(Box::new(progress))));
+    scene
+}
+
+#[test]
+fn drills_catalogue() {
+    check("drills-catalogue", &mut drilled());
+}
+
+#[test]
+fn drill_preflight() {
+    let mut scene = drilled();
+    scene.press(&["enter"]);
+    check("drill-preflight", &mut scene);
+}
+
+#[test]
+fn drill_running() {
+    check("drill-running", &mut drilling());
+}
+
+#[test]
+fn drill_report() {
+    let mut scene = drilling();
+    let report = DrillReport {
+        id: "kill-leader".into(),
+        verdict: "PASS".into(),
+        why: "all expectations hold".into(),
+        text: "# PASS: About kill-leader\n\n| what | expected |\n|--|--|\n| put | an outage |\n"
+            .into(),
+        ..DrillReport::default()
+    };
+    scene.send(Msg::Fleet(FleetUpdate::DrillEnded(Box::new(report))));
+    scene.press(&["enter"]);
+    check("drill-report", &mut scene);
+}
+
+#[test]
+fn links_faulty() {
+    let mut scene = linked(3);
+    let delay = LinkState::Delay { ms: 50, jitter_ms: 10 };
+    links(&mut scene, 3, &[(1, 2, LinkState::Freeze), (3, 1, delay)]);
+    scene.press(&["right"]);
+    check("links-faulty", &mut scene);
+}
+
+#[test]
+fn links_confirm() {
+    let mut scene = linked(3);
+    scene.press(&["i"]);
+    check("links-confirm", &mut scene);
+}
+
 #[test]
 fn every_screen_can_be_drawn_at_any_size() {
     let mut scenes = vec![with_history(Scene::local(7)), keys_scene(), learnt()];
+    scenes.extend([linked(9), linked(2), drilled(), drilling()]);
     for overlay in ["X", "?", ":", "q"] {
         let mut scene = Scene::local(3);
         scene.press(&[overlay]);

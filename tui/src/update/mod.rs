@@ -291,6 +291,8 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
 }
 
 #[cfg(test)]
+pub mod lab_tests;
+#[cfg(test)]
 mod learn_tests;
 #[cfg(test)]
 mod tests;

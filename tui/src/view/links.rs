@@ -18,7 +18,7 @@ const LABEL: u16 = 6;
 const CELL_MOST: u16 = 11;
 const CELL_LEAST: u16 = 3;
 /// Below this a map says less than the matrix.
-const MAP_LEAST: (u16, u16) = (30, 9);
+const MAP_LEAST: (u16, u16) = (30, 7);
 const DETAIL_HEIGHT: u16 = 5;
 
 pub fn role(state: LinkState) -> Role {

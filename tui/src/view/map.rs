@@ -16,6 +16,8 @@ use unicode_width::UnicodeWidthStr;
 
 /// More lines than this leave no room for numbers.
 const NODES_WITH_RATES: usize = 4;
+/// A narrower map has neither numbers nor roles in words.
+const WORDS_FROM: u16 = 50;
 
 pub fn draw(model: &Model, names: &[String], canvas: &mut Canvas<'_>, area: Rect) {
     if area.width < 20 || area.height < 5 || names.is_empty() {
@@ -28,7 +30,7 @@ pub fn draw(model: &Model, names: &[String], canvas: &mut Canvas<'_>, area: Rect
             half(model, names, canvas, (b, a), &places);
         }
     }
-    if names.len() <= NODES_WITH_RATES {
+    if names.len() <= NODES_WITH_RATES && area.width >= WORDS_FROM {
         for a in 0..names.len() {
             for b in (0..names.len()).filter(|b| *b != a) {
                 label(model, names, canvas, (a, b), &places);
@@ -137,7 +139,10 @@ fn node(
         },
         None => (Role::Dim, "?", ""),
     };
-    let text = format!("[{mark} {name} {word}]");
+    let text = match area.width >= WORDS_FROM {
+        true => format!("[{mark} {name} {word}]"),
+        false => format!("[{mark} {name}]"),
+    };
     let width = text.width() as u16;
     let x = x.saturating_sub(width / 2).clamp(area.x, area.right().saturating_sub(width));
     canvas.put(x, y, width, &text, role);
