@@ -41,6 +41,8 @@ pub enum Command {
     Down(Down),
     #[command(flatten)]
     Act(Act),
+    /// Make the disk, clock, speed or power of nodes fail, or take it back
+    Fault(Fault),
     /// Replace nodes: remove the member, add an empty one, wait until it has caught up
     Replace(Select),
     /// Add nodes, as learners first
@@ -187,6 +189,18 @@ pub struct Down {
 pub struct Select {
     /// Which nodes: n2, leader, follower[:k], minority, majority, all
     pub selector: String,
+    /// Of which cluster
+    #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]
+    pub cluster: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Fault {
+    /// Which nodes: n2, leader, follower[:k], minority, majority, all
+    pub selector: String,
+    /// slow PERCENT, or none
+    #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+    pub fault: Vec<String>,
     /// Of which cluster
     #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]
     pub cluster: String,

@@ -83,6 +83,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => verbs::down(&home, &arguments).await,
         Command::Supervise { name } => supervise::run(&home, &name).await,
         Command::Act(verb) => verbs::act(&home, verb).await,
+        Command::Fault(arguments) => verbs::fault(&home, arguments).await,
         Command::Replace(arguments) => verbs::replace(&home, arguments).await,
         Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
         Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,

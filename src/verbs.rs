@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use playground::{
-    Client, FleetView, Home, Request, launch,
+    Client, FleetView, Home, NodeFault, Request, launch,
     spec::FleetSpec,
     view::{Health, NodeState, NodeView, Role},
 };
@@ -148,6 +148,15 @@ pub async fn act(home: &Home, act: cli::Act) -> anyhow::Result<ExitCode> {
     select.selector.parse::<playground::selector::Selector>()?;
     let client = connect(home, &select.cluster).await?;
     output::print_lines(&client.act(verb, &select.selector).await?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn fault(home: &Home, fault: cli::Fault) -> anyhow::Result<ExitCode> {
+    fault.selector.parse::<playground::selector::Selector>()?;
+    let wanted = NodeFault::from_words(&fault.fault)?;
+    let client = connect(home, &fault.cluster).await?;
+    let request = Request::Fault { selector: fault.selector, fault: wanted };
+    output::print_lines(&client.perform(request).await?)?;
     Ok(ExitCode::SUCCESS)
 }
 

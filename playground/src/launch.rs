@@ -21,6 +21,7 @@ use crate::{
     classify::last_words,
     client::Client,
     dirs::{self, ClusterDirs, Home},
+    engine::Settings,
     fleet::{Fleet, Identity},
     logs, ports,
     protocol::Request,
@@ -50,6 +51,7 @@ pub struct UpRequest {
     pub nodes: Option<usize>,
     pub base_port: Option<u16>,
     pub ephemeral: bool,
+    pub settings: Settings,
 }
 
 /// What `up` found.
@@ -90,6 +92,7 @@ pub async fn up(
     if let Some(nodes) = request.nodes {
         FleetSpec::check_count(nodes)?;
     }
+    request.settings.check()?;
     let dirs = home.cluster(&request.name);
     // Taken also for a cluster that exists: its nodes may find the ports of a plan not yet used.
     let launching = dirs::lock_launch();
@@ -137,7 +140,9 @@ fn create(
         }
     }
     let held = ports::hold(request.base_port, count, &taken)?;
-    let spec = FleetSpec::new(&request.name, count, held.base, rand::random(), request.ephemeral);
+    let mut spec =
+        FleetSpec::new(&request.name, count, held.base, rand::random(), request.ephemeral);
+    spec.settings = request.settings;
     for node in &spec.nodes {
         dirs.create_node(&node.name)?;
         // What a half-deleted cluster of this name may have left.

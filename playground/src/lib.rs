@@ -18,7 +18,9 @@
 pub mod classify;
 pub mod client;
 pub mod dirs;
+pub mod engine;
 mod error;
+pub mod faults;
 pub mod fleet;
 pub mod journal;
 pub mod launch;
@@ -38,7 +40,9 @@ pub mod workload;
 
 pub use client::Client;
 pub use dirs::Home;
+pub use engine::{Capability, Engine, Settings};
 pub use error::PlaygroundError;
+pub use faults::NodeFault;
 pub use journal::Event;
 pub use links::{LinkFault, LinkView};
 pub use protocol::{Request, Verb};

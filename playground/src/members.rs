@@ -352,6 +352,7 @@ mod tests {
             ephemeral: false,
             event_seq: 0,
             nodes,
+            capabilities: Vec::new(),
             links: Vec::new(),
         }
     }

@@ -11,7 +11,9 @@ use tokio::{
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
 };
 
-use crate::{PlaygroundError, journal::Event, links::LinkFault, view::FleetView};
+use crate::{
+    PlaygroundError, faults::NodeFault, journal::Event, links::LinkFault, view::FleetView,
+};
 
 /// Raised when either side could misunderstand an older peer.
 pub const VERSION: u32 = 2;
@@ -44,6 +46,13 @@ pub enum Request {
         verb: Verb,
         /// To which.
         selector: String,
+    },
+    /// Do something to the disk, clock, speed or power of nodes. Answered when it is in effect.
+    Fault {
+        /// To which.
+        selector: String,
+        /// What.
+        fault: NodeFault,
     },
     /// Replace one node after the other. Answered when it is done.
     Replace {

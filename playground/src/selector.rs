@@ -184,6 +184,7 @@ pub(crate) mod tests {
             ephemeral: false,
             event_seq: 0,
             nodes: nodes.iter().map(|(name, state, role)| node_view(name, *state, *role)).collect(),
+            capabilities: Vec::new(),
             links: Vec::new(),
         }
     }

@@ -9,14 +9,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PlaygroundError, dirs::ClusterDirs};
+use crate::{
+    PlaygroundError,
+    dirs::ClusterDirs,
+    engine::{Engine, Settings},
+};
 
 /// Most nodes of one cluster. Etcd itself advises against more than seven.
 pub const NODES_MAX: usize = 9;
 /// Ports set aside for one node; two are in use.
 pub const PORTS_PER_NODE: u16 = 10;
-/// The engine that is this program itself.
-pub const ENGINE_BUILTIN: &str = "builtin";
 
 const FORMAT: u32 = 1;
 
@@ -60,7 +62,7 @@ pub struct FleetSpec {
     /// The name users say.
     pub name: String,
     /// What the nodes run.
-    pub engine: String,
+    pub engine: Engine,
     /// Unique per creation, so that a leftover node of an older cluster under the same name
     /// and ports can never join.
     pub token: String,
@@ -68,6 +70,9 @@ pub struct FleetSpec {
     pub ephemeral: bool,
     /// First port of the block.
     pub base_port: u16,
+    /// Knobs for every node.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
     /// In the order of their names.
     pub nodes: Vec<NodeSpec>,
 }
@@ -79,10 +84,11 @@ impl FleetSpec {
         let mut spec = Self {
             format: FORMAT,
             name: name.to_owned(),
-            engine: ENGINE_BUILTIN.to_owned(),
+            engine: Engine::Builtin,
             token: format!("{name}-{nonce:016x}"),
             ephemeral,
             base_port,
+            settings: Settings::default(),
             nodes: Vec::new(),
         };
         spec.nodes = (1..=count).map(|number| spec.plan_node(number)).collect();
@@ -172,6 +178,7 @@ impl FleetSpec {
             argv.push(flag.to_owned());
             argv.push(value.to_owned());
         }
+        argv.extend(self.settings.flags());
         argv
     }
 

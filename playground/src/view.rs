@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::links::LinkView;
+use crate::{engine::Capability, faults::NodeFault, links::LinkView};
 
 /// The life of one node process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -144,6 +144,12 @@ pub struct NodeView {
     /// Starts after the first one, under this supervisor.
     pub restarts: u32,
     pub log_path: String,
+    /// The version of etcd that it reports.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// What was done to it and not taken back.
+    #[serde(default)]
+    pub faults: Vec<NodeFault>,
 }
 
 /// One cluster, seen from outside.
@@ -167,6 +173,9 @@ pub struct FleetView {
     pub event_seq: u64,
     /// In the order of their names.
     pub nodes: Vec<NodeView>,
+    /// What can be done to the nodes, and why the rest cannot.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
     /// Every directed link between them, by `from` and then by `to`; none while no supervisor
     /// runs.
     #[serde(default)]
@@ -262,6 +271,7 @@ pub(crate) mod tests {
             ephemeral: false,
             event_seq: 0,
             nodes: Vec::new(),
+            capabilities: Vec::new(),
             links: Vec::new(),
         };
         assert_eq!(view.explain(), "5 of 5 voters serve, quorum is 3: 2 more may fail");
@@ -289,6 +299,8 @@ pub(crate) mod tests {
             uptime_seconds: None,
             restarts: 0,
             log_path: String::new(),
+            version: None,
+            faults: Vec::new(),
         }
     }
 }

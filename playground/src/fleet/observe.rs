@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Fleet, FleetEffect, Node, note};
 use crate::{
+    engine,
     probe::Report,
     spec::FleetSpec,
     view::{FleetView, Health, NodeState, NodeView, Role},
@@ -88,7 +89,7 @@ impl Fleet {
         let (voters, serving) = self.voters();
         FleetView {
             cluster: spec.name.clone(),
-            engine: spec.engine.clone(),
+            engine: spec.engine.word().to_owned(),
             health: Health::of(serving, voters),
             voters,
             serving,
@@ -96,6 +97,7 @@ impl Fleet {
             ephemeral: spec.ephemeral,
             event_seq: 0,
             nodes: self.nodes.iter().map(|(name, node)| self.node_view(name, node, now)).collect(),
+            capabilities: engine::capabilities(spec.engine),
             links: Vec::new(),
         }
     }
@@ -119,6 +121,8 @@ impl Fleet {
             uptime_seconds: node.pid.map(|_| now.saturating_sub(node.since).as_secs()),
             restarts: u32::try_from(node.epoch.saturating_sub(1)).unwrap_or(u32::MAX),
             log_path: node.log_path.clone(),
+            version: report.map(|report| report.version.clone()),
+            faults: Vec::new(),
         }
     }
 

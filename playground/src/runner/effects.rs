@@ -43,7 +43,7 @@ impl Supervisor {
         }
     }
 
-    fn signal(&mut self, node: &str, signal: Signal) {
+    pub(super) fn signal(&mut self, node: &str, signal: Signal) {
         // The child has not been reaped, so this pid is still its own.
         if let Some(process) = self.processes.get_mut(node) {
             process.killed |= signal == Signal::Kill;
@@ -96,6 +96,7 @@ impl Supervisor {
             let Some(process) = self.processes.remove(&node) else { continue };
             process.prober.abort();
             self.channels.remove(&node);
+            self.faults.forget(&node);
             let tail = logs::tail(&self.dirs.log(&node), process.log_start, LAST_LINES);
             let on_request = process.killed && exit == Exit::Signal(9);
             let diagnosis = classify::classify(exit, &tail.unwrap_or_default(), on_request);

@@ -36,6 +36,7 @@ use crate::{
 
 mod connection;
 mod effects;
+mod faults;
 mod membership;
 mod requests;
 mod state;
@@ -68,6 +69,7 @@ pub(crate) enum Input {
 #[derive(Debug, Eq, PartialEq, Ord, PartialOrd)]
 enum Due {
     Node(String, u64),
+    Duty(String, u64),
     Procedure(u64),
     Pending,
     Rotation,
@@ -108,6 +110,7 @@ struct Supervisor {
     due: BinaryHeap<Reverse<(Duration, Due)>>,
     pending: Vec<Pending>,
     active: Option<ActiveProcedure>,
+    faults: faults::Faults,
     procedures: u64,
     inbox: mpsc::Sender<Input>,
     started: Instant,
@@ -150,6 +153,7 @@ pub async fn supervise(dirs: ClusterDirs, program: PathBuf) -> Result<(), Playgr
         due: BinaryHeap::new(),
         pending: Vec::new(),
         active: None,
+        faults: faults::Faults::default(),
         procedures: 0,
         inbox,
         started: Instant::now(),
@@ -251,6 +255,7 @@ impl Supervisor {
             let Some(Reverse((_, due))) = self.due.pop() else { return };
             match due {
                 Due::Node(node, epoch) => self.feed(&node, epoch, FleetEvent::TimerFired).await,
+                Due::Duty(node, number) => self.take_duty(&node, number),
                 Due::Procedure(number) => self.resume_procedure(number).await,
                 Due::Pending => {}
                 Due::Rotation => {

@@ -54,6 +54,9 @@ impl Supervisor {
                 }
                 Err(refusal) => Err(refusal),
             },
+            Request::Fault { selector, fault } => {
+                return self.fault(&selector, fault, answered).await;
+            }
             Request::Replace { selector } => return self.replace(&selector, answered).await,
             Request::Grow { nodes } => return self.grow(nodes, answered).await,
             Request::Shrink { nodes } => return self.shrink(nodes, answered).await,
@@ -73,6 +76,9 @@ impl Supervisor {
     pub(super) fn view(&self) -> FleetView {
         let mut view = self.fleet.view(&self.spec, self.now());
         view.event_seq = self.journal.seq();
+        for node in &mut view.nodes {
+            node.faults = self.faults.of(&node.name);
+        }
         view.operation = self.active.as_ref().map(|active| active.procedure.title());
         view
     }
