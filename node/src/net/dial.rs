@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::address::{Place, Url};
-use super::tunnel;
 use super::connection::{Connection, Socket};
 use super::tls::Tls;
+use super::tunnel;
 
 /// A TLS handshake must be through by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -202,6 +202,12 @@ impl Plane {
         views
     }
 
+    /// Whether any link has a fault.
+    pub fn has_faults(&self) -> bool {
+        let links = self.shared.links.read();
+        links.values().any(|link| link.setting.borrow().fault != LinkFault::Ok)
+    }
+
     /// Whether bytes from one node to the other have ever passed here. If they have not while
     /// both serve, they go another way, and faults would be a pretence.
     pub fn has_seen(&self, from: &str, to: &str) -> bool {
