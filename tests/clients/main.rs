@@ -1,5 +1,5 @@
 //! Clients that nobody here wrote, against three of our nodes: what their users do with them,
-//! plain, with TLS and certificates, and with users.
+//! plain, with TLS and certificates, and with users. And Patroni, which is such a user.
 //!
 //! The checks are scripts in the client's own language, beside this file; each prints a line
 //! for a check, and its exit code is the verdict. They pass on real etcd 3.5.1 as well. What
@@ -17,6 +17,7 @@ mod pki;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod patroni;
 mod script;
 mod world;
 
@@ -24,65 +25,82 @@ use script::Client;
 use support::tools::{self, Ctl};
 use world::{LIMITED, ROOT, Wire, World};
 
-/// Runs the client's checks, and again with users if it knows how to log in.
+/// Runs the client's checks.
 fn all_checks_hold(client: Client, wire: Wire) {
-    if !tools::are_there([client.program(), Ctl::V35.program()]) {
-        return;
+    with_world(client, wire, |world| client.run(&world.arguments()));
+}
+
+/// Runs the client's checks, and again when nobody gets in without a user.
+fn all_checks_hold_with_users(client: Client, wire: Wire) {
+    with_world(client, wire, |world| {
+        client.run(&world.arguments());
+        world.enable_auth();
+        let mut words = world.arguments();
+        words.push(format!("--user={ROOT}"));
+        words.push(format!("--limited={LIMITED}"));
+        client.run(&words);
+    });
+}
+
+fn with_world(client: Client, wire: Wire, check: impl FnOnce(&World)) {
+    if tools::are_there([client.program(), Ctl::V35.program()]) {
+        check(&World::start(wire));
     }
-    let world = World::start(wire);
-    client.run(&world.arguments());
-    if !client.logs_in() {
-        return;
-    }
-    world.enable_auth();
-    let mut words = world.arguments();
-    words.push(format!("--user={ROOT}"));
-    words.push(format!("--limited={LIMITED}"));
-    client.run(&words);
 }
 
 #[test]
 fn python_etcd3() {
-    all_checks_hold(Client::PythonEtcd3, Wire::Plain);
+    all_checks_hold_with_users(Client::Python("etcd3"), Wire::Plain);
 }
 
 #[test]
 fn python_etcd3_with_tls() {
-    all_checks_hold(Client::PythonEtcd3, Wire::Tls);
+    all_checks_hold(Client::Python("etcd3"), Wire::Tls);
 }
 
 /// It knows no TLS.
 #[test]
 fn python_aetcd() {
-    all_checks_hold(Client::PythonAetcd, Wire::Plain);
+    all_checks_hold_with_users(Client::Python("aetcd"), Wire::Plain);
 }
 
 #[test]
 fn python_etcd3gw() {
-    all_checks_hold(Client::PythonEtcd3gw, Wire::Plain);
+    all_checks_hold_with_users(Client::Python("etcd3gw"), Wire::Plain);
 }
 
 #[test]
 fn python_etcd3gw_with_tls() {
-    all_checks_hold(Client::PythonEtcd3gw, Wire::Tls);
+    all_checks_hold(Client::Python("etcd3gw"), Wire::Tls);
 }
 
+/// It speaks v2, whose users were others.
 #[test]
 fn python_etcd() {
-    all_checks_hold(Client::PythonEtcd, Wire::Plain);
+    all_checks_hold(Client::Python("python_etcd"), Wire::Plain);
 }
 
 #[test]
 fn python_etcd_with_tls() {
-    all_checks_hold(Client::PythonEtcd, Wire::Tls);
+    all_checks_hold(Client::Python("python_etcd"), Wire::Tls);
 }
 
 #[test]
 fn node_etcd3() {
-    all_checks_hold(Client::NodeEtcd3, Wire::Plain);
+    all_checks_hold_with_users(Client::Node, Wire::Plain);
 }
 
 #[test]
 fn node_etcd3_with_tls() {
-    all_checks_hold(Client::NodeEtcd3, Wire::Tls);
+    all_checks_hold(Client::Node, Wire::Tls);
+}
+
+#[test]
+fn rust_etcd_client() {
+    all_checks_hold_with_users(Client::Rust, Wire::Plain);
+}
+
+#[test]
+fn rust_etcd_client_with_tls() {
+    all_checks_hold_with_users(Client::Rust, Wire::Tls);
 }

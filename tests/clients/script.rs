@@ -1,4 +1,5 @@
-//! The check scripts: where they and what they need are, and how one is run.
+//! The check scripts: where they and what they need are, and how one is run. The one for the
+//! Rust crate is a program of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,38 +10,28 @@ use crate::support::eventually;
 /// A client library with its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    PythonEtcd3,
-    PythonAetcd,
-    PythonEtcd3gw,
-    PythonEtcd,
-    NodeEtcd3,
+    /// The name of the library; its script is named after it.
+    Python(&'static str),
+    Node,
+    Rust,
 }
 
 impl Client {
-    /// The directory of its libraries below `target/tools/clients`, and its script.
-    fn parts(self) -> (&'static str, &'static str) {
-        match self {
-            Client::PythonEtcd3 => ("python-etcd3", "python/check_etcd3.py"),
-            Client::PythonAetcd => ("python-others", "python/check_aetcd.py"),
-            Client::PythonEtcd3gw => ("python-others", "python/check_etcd3gw.py"),
-            Client::PythonEtcd => ("python-others", "python/check_python_etcd.py"),
-            Client::NodeEtcd3 => ("node", "node/check_etcd3.js"),
-        }
-    }
-
-    /// True if its checks can be run as a user. (The users of v2 were others.)
-    pub fn logs_in(self) -> bool {
-        self != Client::PythonEtcd
-    }
-
+    /// Where `.ci/run` puts what it needs.
     fn libraries(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/clients").join(self.parts().0)
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        target.join(match self {
+            Client::Python("etcd3") => "tools/clients/python-etcd3",
+            Client::Python(_) => "tools/clients/python-others",
+            Client::Node => "tools/clients/node",
+            Client::Rust => "debug/check-etcd-client",
+        })
     }
 
     /// What has to be there before it can run, or why it is not.
     pub fn program(self) -> Result<PathBuf, String> {
         let libraries = self.libraries();
-        match libraries.is_dir() {
+        match libraries.exists() {
             true => Ok(libraries),
             false => Err(format!("{} is missing; .ci/run makes it", libraries.display())),
         }
@@ -48,18 +39,23 @@ impl Client {
 
     /// Runs its script, which must find nothing wrong.
     pub fn run(self, arguments: &[String]) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-        let script = script.join(self.parts().1);
-        let mut command = if self == Client::NodeEtcd3 {
-            let mut command = Command::new("node");
-            command.env("NODE_LIBRARIES", self.libraries());
-            command
-        } else {
-            let mut command = Command::new("python3");
-            command.arg("-B").env("PYTHONPATH", self.libraries());
-            command
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+        let mut command = match self {
+            Client::Rust => Command::new(self.libraries()),
+            Client::Node => {
+                let mut command = Command::new("node");
+                command.env("NODE_LIBRARIES", self.libraries());
+                command.arg(scripts.join("node/check_etcd3.js"));
+                command
+            }
+            Client::Python(name) => {
+                let mut command = Command::new("python3");
+                command.env("PYTHONPATH", self.libraries()).arg("-B");
+                command.arg(scripts.join(format!("python/check_{name}.py")));
+                command
+            }
         };
-        command.arg(script).args(arguments).stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         passes(command);
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::member::Member;
 use crate::pki::{Leaf, Pair, Pki};
+use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::tools::{Ctl, Engine};
 
@@ -51,6 +52,34 @@ impl World {
         members.iter_mut().for_each(Member::spawn);
         members.iter_mut().for_each(Member::wait_ready);
         World { members, wire, authority: authority.file, client, _pki: pki }
+    }
+
+    /// Its client addresses, without a scheme.
+    pub fn hosts(&self) -> String {
+        let hosts: Vec<String> =
+            self.members.iter().map(|one| format!("127.0.0.1:{}", one.client.number)).collect();
+        hosts.join(",")
+    }
+
+    /// The value of a key, as a member without TLS tells.
+    pub fn value(&self, key: &str) -> String {
+        let client = Client::new(&self.members[0].client_url("http"));
+        client.get(key, false).unwrap().unwrap_or_default()
+    }
+
+    /// Kills the member that leads, for good.
+    pub fn kill_leader(&mut self) {
+        let place = eventually("a leader", || {
+            for (place, member) in self.members.iter().enumerate() {
+                let (own, leader) = Client::new(&member.client_url("http")).leader()?;
+                if own == leader {
+                    return Ok(place);
+                }
+            }
+            Err("nobody leads".into())
+        });
+        // A member ends with its owner.
+        drop(self.members.remove(place));
     }
 
     fn endpoints(&self) -> String {
