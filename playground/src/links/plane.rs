@@ -122,6 +122,7 @@ impl Plane {
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, proxy_port))?;
         listener.set_nonblocking(true)?;
+        let proxy_port = listener.local_addr()?.port();
         let (closed, closing) = oneshot::channel();
         let entry = Node { peer_port, proxy_port, _closed: closed };
         self.shared.nodes.write().insert(node.to_owned(), entry);
@@ -257,3 +258,7 @@ async fn measure(shared: Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plane_tests.rs"]
+mod tests;
