@@ -40,7 +40,7 @@ mod tests {
         let (mut here, mut there) = tokio::io::duplex(1 << 16);
         there.write_all(answer).await.unwrap();
         let outcome = ask(&mut here, "10.0.0.1:2380").await;
-        let mut asked = [0; 54];
+        let mut asked = [0; 53];
         there.read_exact(&mut asked).await.unwrap();
         assert_eq!(&asked, b"CONNECT 10.0.0.1:2380 HTTP/1.1\r\nHost: 10.0.0.1:2380\r\n");
         drop(there);
