@@ -232,6 +232,9 @@ pub struct Connect {
     /// Its private key
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<std::path::PathBuf>,
+    /// User to log in as; without a password, it is that of ETCDCTL_PASSWORD
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    pub user: Option<String>,
     #[command(flatten)]
     pub snapshot: Snapshot,
 }

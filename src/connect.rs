@@ -7,6 +7,9 @@ use playground::PlaygroundError;
 
 use crate::{cli, screen};
 
+/// Where a password is not in the list of processes.
+const PASSWORD_VARIABLE: &str = "ETCDCTL_PASSWORD";
+
 pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
     let frame = screen::Frame::parse(arguments.snapshot.snapshot.as_deref())?;
     let endpoints: Vec<String> =
@@ -17,8 +20,23 @@ pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             _ => None,
         },
+        user: arguments.user.as_deref().map(user).transpose()?,
     };
     screen::open_remote(endpoints, trust, frame).await
+}
+
+/// `NAME:PASSWORD`, or a name whose password is in the environment.
+fn user(text: &str) -> Result<tui::User, PlaygroundError> {
+    let (name, password) = match text.split_once(':') {
+        Some((name, password)) => (name, password.to_owned()),
+        None => (text, std::env::var(PASSWORD_VARIABLE).unwrap_or_default()),
+    };
+    if name.is_empty() || password.is_empty() {
+        return Err(PlaygroundError::Usage(format!(
+            "--user {name:?} has no password: write NAME:PASSWORD, or set {PASSWORD_VARIABLE}"
+        )));
+    }
+    Ok(tui::User { name: name.to_owned(), password })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PlaygroundError> {
@@ -55,6 +73,16 @@ fn endpoint(text: &str) -> Result<String, PlaygroundError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_has_a_password() {
+        let root = user("root:a:b").unwrap();
+        assert_eq!((&*root.name, &*root.password), ("root", "a:b"));
+        for wrong in ["", ":x", "root:"] {
+            let error = user(wrong).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains("NAME:PASSWORD"), "{wrong}");
+        }
+    }
 
     #[test]
     fn endpoints_are_taken_as_etcdctl_takes_them() {

@@ -113,6 +113,20 @@ pub struct DiscoveryV3 {
     pub keepalive_time: Duration,
     pub keepalive_timeout: Duration,
     pub secure: DiscoverySecure,
+    pub user: Option<DiscoveryUser>,
+}
+
+/// As whom the registry is asked. The password is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DiscoveryUser {
+    pub name: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for DiscoveryUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiscoveryUser {{ name: {:?} }}", self.name)
+    }
 }
 
 /// How the endpoints of v3 discovery are trusted.

@@ -1,5 +1,8 @@
 //! Founders that find each other through a registry, v2 and v3.
 
+use proto::etcdserverpb as pb;
+use proto::etcdserverpb::auth_client::AuthClient;
+
 use crate::support::process::Process;
 use crate::support::tools::{self, Engine};
 use crate::{assert_one_cluster, directory, members};
@@ -137,6 +140,43 @@ fn ours_through_ours_v3() {
 #[test]
 fn ours_through_etcd_v3() {
     through_v3(Engine::Etcd35);
+}
+
+/// A registry with users in force takes only who may write there.
+fn through_v3_as_a_user(registry: Engine) {
+    if !tools::are_there([registry.program()]) {
+        return;
+    }
+    let root = directory();
+    let (registry, [token, endpoints]) = registry_v3(registry, &root, "2");
+    let client = registry.client();
+    let mut users = AuthClient::new(client.channel());
+    let add = |name: &str, password: &str| pb::AuthUserAddRequest {
+        name: name.into(),
+        password: password.into(),
+        ..Default::default()
+    };
+    client.wait(users.user_add(add("root", "secret"))).unwrap();
+    client.wait(users.user_add(add("nobody", "secret"))).unwrap();
+    let grant = pb::AuthUserGrantRoleRequest { user: "root".into(), role: "root".into() };
+    client.wait(users.role_add(pb::AuthRoleAddRequest { name: "root".into() })).unwrap();
+    client.wait(users.user_grant_role(grant)).unwrap();
+    client.wait(users.auth_enable(pb::AuthEnableRequest {})).unwrap();
+    let mut all = members(Engine::Ours, &root, 2);
+    let denied = "etcdserver: permission denied";
+    all[0].refuses(&[&token, &endpoints, "--discovery-user=nobody:secret"], denied);
+    let wrong = "authentication failed, invalid user ID or password";
+    all[0].refuses(&[&token, &endpoints, "--discovery-user=root:wrong"], wrong);
+    for member in &mut all {
+        member.start(&[&token, &endpoints, "--discovery-user=root", "--discovery-password=secret"]);
+    }
+    assert_one_cluster(&mut all);
+}
+
+#[test]
+fn a_registry_with_users() {
+    through_v3_as_a_user(Engine::Ours);
+    through_v3_as_a_user(Engine::Etcd35);
 }
 
 /// Two members of one name would be one member with two URLs.

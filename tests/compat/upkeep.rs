@@ -202,6 +202,10 @@ fn a_corrupt_cluster(engine: Engine) {
     if engine == Engine::Ours {
         assert_eq!(client.get("k", false).unwrap_err(), corrupt);
     }
+    // Without a type nothing is lowered, also not by a client that means all.
+    assert_eq!(alarm(&client, Deactivate, 7), []);
+    assert_eq!(alarm(&client, Deactivate, 0), []);
+    assert_eq!(alarms(&client), [(7, pb::AlarmType::Corrupt)]);
     let lower = pb::AlarmRequest {
         action: Deactivate as i32,
         member_id: 7,

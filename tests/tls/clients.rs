@@ -200,6 +200,44 @@ fn etcdctl_is_a_client() {
     }
 }
 
+/// A browser shows its certificate for any page, so a name in it is refused at the gateway
+/// rather than ignored. Without users in force there is nothing to mistake.
+#[test]
+fn a_certificate_with_a_name_does_not_speak_through_the_gateway() {
+    if !are_there([Ctl::V35.program()]) {
+        return;
+    }
+    for engine in engines() {
+        let world = World::new();
+        let member = world.start(engine, &["--client-cert-auth".into()]);
+        let port = member.client.number;
+        let pair = world.authority.issue(world.pki.directory.path(), "root", &Leaf::client("root"));
+        let who = client(&world.authority.file, Some(&pair));
+        let through = || get(port, "/v3/kv/range", Some(&who), "Host: localhost\r\n").unwrap();
+        assert_ne!(through().0, 400, "{engine}: {:?}", through());
+        for words in [
+            &["user", "add", "root", "--no-password"][..],
+            &["role", "add", "root"],
+            &["user", "grant-role", "root", "root"],
+            &["auth", "enable"],
+        ] {
+            let output = Command::new(Ctl::V35.program().unwrap())
+                .arg(format!("--endpoints={}", member.client_url("https")))
+                .arg(format!("--cacert={}", world.authority.file.display()))
+                .arg(format!("--cert={}", pair.cert.display()))
+                .arg(format!("--key={}", pair.key.display()))
+                .args(words)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{engine}, {words:?}: {output:?}");
+        }
+        let (status, body) = through();
+        assert_eq!(status, 400, "{engine}: {body}");
+        assert!(body.contains("CommonName of client sending a request against gateway"), "{body}");
+        assert_eq!(health(port, &who).unwrap().0, 200, "{engine}");
+    }
+}
+
 #[test]
 fn our_snapshot_save_is_a_client() {
     for engine in engines() {

@@ -47,7 +47,7 @@ pub use effect::Outcome;
 pub use fleet::{
     FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
 };
-pub use trust::Trust;
+pub use trust::{Trust, User};
 
 use model::{About, Model, Screen};
 use runtime::Shell;

@@ -9,10 +9,13 @@
 //! look; whatever it reports, the members are read anew. Every question has a connection of
 //! its own, to the first endpoint that answers, so an endpoint that dies costs one question.
 
+use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::{PutRequest, RangeRequest, WatchCreateRequest, WatchRequest};
+use proto::etcdserverpb::{
+    AuthenticateRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
+};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -22,6 +25,9 @@ use super::{DiscoveryError, Trouble, patiently};
 use crate::config::DiscoveryV3;
 use crate::net::Dialer;
 use crate::net::tls::{Tls, TlsOptions};
+
+/// What a cluster without users answers to a login.
+const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
 
 struct Service<'a> {
     config: &'a DiscoveryV3,
@@ -163,11 +169,34 @@ impl Service<'_> {
         let mut why = "there is no endpoint".to_owned();
         for endpoint in &self.config.endpoints {
             match self.dial(endpoint).await {
-                Ok(channel) => return Ok(Link { channel, token: None }),
+                Ok(channel) => {
+                    let token = self.log_in(&channel).await?;
+                    return Ok(Link { channel, token });
+                }
                 Err(error) => why = format!("{endpoint}: {error}"),
             }
         }
         Err(Trouble::Passing(why))
+    }
+
+    /// A token, if there is a user and the registry asks for one.
+    async fn log_in(&self, channel: &Channel) -> Result<Option<MetadataValue<Ascii>>, Trouble> {
+        let Some(user) = &self.config.user else { return Ok(None) };
+        let request =
+            AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
+        let mut client = AuthClient::new(channel.clone());
+        let answer =
+            tokio::time::timeout(self.config.request_timeout, client.authenticate(request));
+        match answer.await {
+            Ok(Ok(answer)) => {
+                let token = answer.into_inner().token.parse();
+                token.map(Some).map_err(|_| Trouble::Passing("an odd token".into()))
+            }
+            // As etcd's client: without users in force everybody is welcome.
+            Ok(Err(status)) if status.message() == NOT_ENABLED => Ok(None),
+            Ok(Err(status)) => Err(trouble(&status)),
+            Err(_) => Err(Trouble::Passing("no answer in time".into())),
+        }
     }
 
     async fn dial(&self, endpoint: &str) -> Result<Channel, String> {

@@ -308,15 +308,14 @@ fn alarm(state: &mut State, request: &AlarmRequest) -> Applied {
             }
         }
         AlarmAction::Deactivate => {
-            for raised in state.alarms.list(kind) {
-                // Member 0 with no type disarms everything, as `etcdctl alarm disarm` asks.
-                let all = member == 0 && kind == AlarmType::None;
-                if (all || raised.member_id == member)
-                    && state.alarms.disarm(raised.member_id, raised.alarm())
-                {
-                    changes.push(side::alarm(raised.member_id, raised.alarm(), false));
-                    response.alarms.push(raised);
-                }
+            // By member and type only, as in etcd: `etcdctl alarm disarm` lists them and asks
+            // for each.
+            if state.alarms.disarm(member, kind) {
+                changes.push(side::alarm(member, kind, false));
+                response.alarms.push(proto::etcdserverpb::AlarmMember {
+                    member_id: member,
+                    alarm: kind as i32,
+                });
             }
         }
     }

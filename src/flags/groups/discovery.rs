@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use node::config::{Discovery, DiscoverySecure, DiscoverySrv, DiscoveryV2, DiscoveryV3};
+use node::config::{
+    Discovery, DiscoverySecure, DiscoverySrv, DiscoveryUser, DiscoveryV2, DiscoveryV3,
+};
 
 use crate::flags::FlagError;
 use crate::flags::syntax::{Origin, Settings};
@@ -29,6 +31,8 @@ pub const SECTION: Section = Section {
         text("discovery-cert", "", "v3 discovery: certificate of this client."),
         text("discovery-key", "", "v3 discovery: key of that certificate."),
         text("discovery-cacert", "", "v3 discovery: authorities of the endpoints."),
+        text("discovery-user", "", "v3 discovery: NAME or NAME:PASSWORD to log in with."),
+        text("discovery-password", "", "v3 discovery: the password, if not in the above."),
         text("discovery-srv", "", "Domain whose DNS SRV records name the members."),
         text("discovery-srv-name", "", "Suffix of the service names in DNS."),
     ],
@@ -102,7 +106,27 @@ fn v3(settings: &Settings, token: &str, endpoints: Vec<String>) -> Result<Discov
             key: path("discovery-key"),
             cacert: path("discovery-cacert"),
         },
+        user: user(settings)?,
     })
+}
+
+/// etcd asks at the terminal for a password that is not given; a service has none to ask at.
+fn user(settings: &Settings) -> Result<Option<DiscoveryUser>, FlagError> {
+    let (user, password) =
+        (settings.text("discovery-user"), settings.text("discovery-password").to_owned());
+    let (name, password) = match user.split_once(':') {
+        _ if user.is_empty() => return Ok(None),
+        _ if !password.is_empty() => (user, password),
+        Some((name, password)) => (name, password.to_owned()),
+        None => {
+            return Err(FlagError::Configuration(
+                "--discovery-user has no password: add it behind a colon, or give \
+                 --discovery-password"
+                    .into(),
+            ));
+        }
+    };
+    Ok(Some(DiscoveryUser { name: name.to_owned(), password }))
 }
 
 /// Comma-separated, nothing for nothing.
@@ -166,6 +190,26 @@ mod tests {
         let srv = options(&[SRV, "--discovery-srv-name=blue"]).unwrap().discovery;
         let Some(Discovery::Srv(srv)) = srv else { panic!() };
         assert_eq!((&*srv.domain, &*srv.service), ("example.com", "blue"));
+    }
+
+    #[test]
+    fn the_registrys_user_has_a_password() {
+        let user = |words: &[&str]| match options(&[&[TOKEN, ENDPOINTS], words].concat()) {
+            Ok(options) => match options.discovery {
+                Some(Discovery::V3(v3)) => v3.user.map(|user| (user.name, user.password)),
+                other => panic!("{other:?}"),
+            },
+            Err(error) => panic!("{error}"),
+        };
+        let pair = |name: &str, password: &str| Some((name.to_owned(), password.to_owned()));
+        assert_eq!(user(&[]), None);
+        assert_eq!(user(&["--discovery-user=a:b:c"]), pair("a", "b:c"));
+        let apart = ["--discovery-user=a:b", "--discovery-password=c"];
+        assert_eq!(user(&apart), pair("a:b", "c"));
+        let missing = options(&[TOKEN, ENDPOINTS, "--discovery-user=a"]).unwrap_err();
+        assert!(missing.to_string().contains("--discovery-password"), "{missing}");
+        let v3 = options(&[TOKEN, ENDPOINTS, "--discovery-user=a:secret"]).unwrap();
+        assert!(!format!("{:?}", v3.discovery).contains("secret"));
     }
 
     #[test]

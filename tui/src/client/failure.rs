@@ -50,10 +50,6 @@ pub fn from_status(status: &Status) -> Failure {
             FailureKind::NotEtcd,
             "something answers there, but not over gRPC: is it https, or a peer URL?",
         ),
-        Code::Unauthenticated | Code::PermissionDenied => Failure::new(
-            FailureKind::Server,
-            format!("{message} (this cluster wants a user: not supported yet)"),
-        ),
         Code::Unavailable if message.is_empty() || message.contains("transport") => {
             Failure::new(FailureKind::Refused, "cannot be reached")
         }

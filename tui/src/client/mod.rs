@@ -7,6 +7,7 @@ mod failure;
 mod poll;
 mod pool;
 mod reads;
+mod session;
 mod tail;
 mod watch;
 mod writes;
@@ -41,6 +42,7 @@ impl Client {
         let poll_now = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(poll::run(pool.clone(), messages.clone(), poll_now.clone()));
+        tasks.spawn(session::keep(pool.clone()));
         Self { pool, messages, poll_now, tasks, watch: None, scan: None, tails: HashMap::new() }
     }
 
@@ -118,8 +120,10 @@ impl Client {
         work: impl Future<Output = Result<Reply, Failure>> + Send + 'static,
     ) {
         let messages = self.messages.clone();
+        let session = self.pool.session();
         self.tasks.spawn(async move {
-            let outcome = work.await;
+            session.ready().await;
+            let outcome = work.await.map_err(|failure| session.explain(failure));
             // The receiver is gone only when the UI is.
             let _ = messages.send(Msg::Reply(id, outcome)).await;
         });

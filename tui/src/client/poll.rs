@@ -47,6 +47,7 @@ pub async fn run(pool: Arc<Pool>, messages: mpsc::Sender<Msg>, now: Arc<Notify>)
         if endpoints.is_empty() {
             continue;
         }
+        pool.session().ready().await;
         let members = !regular || round.is_multiple_of(ROUNDS_PER_MEMBER_LIST);
         let statuses = endpoints.iter().map(|url| ask(&pool, &messages, url, members));
         join(join_all(statuses), probe(&pool, &messages, regular)).await;
@@ -67,7 +68,7 @@ pub async fn run(pool: Arc<Pool>, messages: mpsc::Sender<Msg>, now: Arc<Notify>)
 async fn ask(pool: &Pool, messages: &mpsc::Sender<Msg>, url: &str, members: bool) {
     let report = |report: Report| messages.send(Msg::Cluster(report));
     let started = Instant::now();
-    let outcome = status(pool, url).await;
+    let outcome = status(pool, url).await.map_err(|failure| pool.session().explain(failure));
     let rtt_us = started.elapsed().as_micros() as u64;
     let rank = match &outcome {
         Ok(status) if status.leader == status.member_id => Rank::Leader,
@@ -147,7 +148,9 @@ async fn probe(pool: &Pool, messages: &mpsc::Sender<Msg>, regular: bool) {
             };
             let started = Instant::now();
             let outcome = within(ANSWER_WITHIN, client.range(request)).await;
-            let outcome = outcome.map(|_| started.elapsed().as_micros() as u64);
+            let outcome = outcome
+                .map(|_| started.elapsed().as_micros() as u64)
+                .map_err(|failure| pool.session().explain(failure));
             let report = Report::Probe { linearizable: !serializable, outcome };
             let _ = messages.send(Msg::Cluster(report)).await;
         }

@@ -3,16 +3,21 @@
 //! Connections are made on first use and again after a loss; a dead endpoint costs a refused
 //! connect, never a wait. Endpoints are ranked by what polling found last.
 
+use super::session::{Credentials, Session};
 use crate::Trust;
 use crate::msg::{Failure, FailureKind};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// A page of large values may be long; our own limits are the pages' sizes.
 pub const MESSAGE_BYTES_MOST: usize = 256 * 1024 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_millis(900);
+
+/// A connection whose requests say who makes them.
+pub type Wire = InterceptedService<Channel, Credentials>;
 
 /// How good an endpoint is to ask; the better sorts first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +41,22 @@ struct Known {
 #[derive(Default)]
 pub struct Pool {
     trust: Trust,
+    session: Arc<Session>,
     known: Mutex<Known>,
 }
 
 impl Pool {
     pub fn new(trust: Trust) -> Self {
-        Self { trust, known: Mutex::default() }
+        let session = Arc::new(Session::new(trust.user.clone()));
+        Self { trust, session, known: Mutex::default() }
+    }
+
+    pub fn session(&self) -> Arc<Session> {
+        self.session.clone()
+    }
+
+    fn wire(&self, channel: Channel) -> Wire {
+        InterceptedService::new(channel, Credentials(self.session.clone()))
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -83,15 +98,21 @@ impl Pool {
         known.ranks.values().any(|rank| *rank <= Rank::Follows)
     }
 
-    pub fn channel(&self, url: &str) -> Result<Channel, Failure> {
+    pub fn channel(&self, url: &str) -> Result<Wire, Failure> {
         match self.known().channels.get(url) {
-            Some(channel) => channel.clone(),
+            Some(channel) => channel.clone().map(|channel| self.wire(channel)),
             None => Err(Failure::new(FailureKind::Address, "this endpoint is not used any more")),
         }
     }
 
     /// Endpoints that can be asked at all, best first.
-    pub fn best(&self) -> Vec<(String, Channel)> {
+    pub fn best(&self) -> Vec<(String, Wire)> {
+        let best = self.best_plain().into_iter();
+        best.map(|(url, channel)| (url, self.wire(channel))).collect()
+    }
+
+    /// The same, for requests that show no token.
+    pub fn best_plain(&self) -> Vec<(String, Channel)> {
         let known = self.known();
         let mut found: Vec<(Rank, String, Channel)> = known
             .order

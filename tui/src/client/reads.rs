@@ -1,7 +1,7 @@
 //! Reads for the key screen: listings, values, counts, leases, searches.
 
 use super::failure::within;
-use super::pool::{MESSAGE_BYTES_MOST, Pool};
+use super::pool::{MESSAGE_BYTES_MOST, Pool, Wire};
 use crate::effect::ListQuery;
 use crate::model::browser::prefix_end;
 use crate::msg::{Failure, FailureKind, KeyMeta, Msg, Reply, ScanProgress};
@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// A listing answers with what it has after this long, so that the first rows show soon.
@@ -28,7 +27,7 @@ const MATCHES_MOST: usize = 10_000;
 /// Endpoints tried for one read.
 const TRIES: usize = 2;
 
-pub fn kv(channel: Channel) -> KvClient<Channel> {
+pub fn kv(channel: Wire) -> KvClient<Wire> {
     KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MOST)
 }
 

@@ -32,9 +32,9 @@ use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::{Extensions, Status};
 
-use super::FromGateway;
 use super::deadline;
 use super::route::{Loopback, Services, receive_limit};
+use super::{ClientCertificate, FromGateway};
 use input::Messages;
 use raw::Raw;
 
@@ -59,10 +59,20 @@ where
     B: HttpBody + Unpin + Send + 'static,
     B::Error: std::fmt::Display,
 {
+    // A browser sends its certificate whoever's page it shows; etcd refuses rather than let
+    // somebody believe that the name counts.
+    if names_somebody(request.extensions()) && services.service.auth_enabled() {
+        return reply::certificate_named();
+    }
     if websocket::is_asked(request.headers()) {
         return websocket::accept(services, request);
     }
     answer_once(services, request).await
+}
+
+/// Whether the client showed a certificate with a name, where certificates are names.
+fn names_somebody(extensions: &Extensions) -> bool {
+    extensions.get::<ClientCertificate>().is_some_and(|shown| !shown.common_name.is_empty())
 }
 
 /// Answers a request with a response, and nothing more.

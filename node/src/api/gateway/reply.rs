@@ -55,6 +55,19 @@ pub fn redirect(path: &str) -> Reply {
     reply
 }
 
+/// A client whose certificate has a name, which would not be used (etcd's `accessController`).
+pub fn certificate_named() -> Reply {
+    let text = "CommonName of client sending a request against gateway will be ignored and not \
+                used as expected\n";
+    let mut reply = Response::new(full(text.as_bytes().to_vec()));
+    *reply.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = reply.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, plain);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply
+}
+
 /// A path that nobody serves.
 pub fn not_found() -> Reply {
     error(&Status::not_found("Not Found"))
