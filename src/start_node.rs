@@ -95,6 +95,7 @@ fn config(options: NodeOptions) -> Config {
             advertise_peer: texts(&listen.advertise_peer),
         },
         security: options.security,
+        peer_proxy: options.peer_proxy,
         http: config::Http { print_authority: wants_authority(), ..options.http },
         bootstrap: config::Bootstrap {
             cluster: clustering

@@ -47,6 +47,7 @@ pub fn missing(engine: Engine, name: &str) -> Option<String> {
     let not_yet = || Some("this version of etcd-tui cannot do it".to_owned());
     match (name, engine) {
         ("proc.kill" | "proc.pause" | "learner", _) => None,
+        ("link" | "link.oneway", Engine::Builtin) => None,
         ("disk.full", Engine::Etcd) => None,
         _ => not_yet(),
     }

@@ -8,6 +8,7 @@ use tonic::transport::Channel;
 use super::{Due, Input, Process, Supervisor, state};
 use crate::{
     classify::{self, Exit},
+    engine::Engine,
     fleet::{FleetEffect, FleetEvent, Signal},
     logs, ports, probe,
     process::{self, Launch, ProcessIdentity},
@@ -52,13 +53,19 @@ impl Supervisor {
     }
 
     async fn spawn(&mut self, node: &str, epoch: u64) -> Result<u32, String> {
+        let proxy = self.open_proxy(node);
         let spec = self.spec.node(node).ok_or_else(|| format!("{node} is not in the plan"))?;
         for port in [spec.client_port, spec.peer_port] {
             if let Some(why) = ports::busy(port) {
                 return Err(why);
             }
         }
-        let argv = self.spec.argv(spec, &self.dirs, std::process::id());
+        let mut argv = self.spec.argv(spec, &self.dirs, std::process::id());
+        if self.spec.engine == Engine::Builtin
+            && let Some(port) = proxy
+        {
+            argv.push(format!("--peer-proxy=http://127.0.0.1:{port}"));
+        }
         let directory = self.dirs.node(node);
         record_argv(&directory, &argv);
         let log = self.dirs.log(node);
