@@ -76,7 +76,7 @@ pub async fn run(home: &Home, arguments: cli::Learn) -> anyhow::Result<ExitCode>
     }
     let progress = Progress::load(home);
     match frame {
-        Some(frame) => screen::snapshot(up.client, frame, Some(progress)).await,
+        Some(frame) => screen::snapshot(home, up.client, frame, Some(progress)).await,
         None => screen::open_local(home, up.client, Some(progress)).await,
     }
 }

@@ -31,7 +31,7 @@ pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
         if up.outcome != UpOutcome::Attached {
             launch::wait_ready(&up.client).await?;
         }
-        return screen::snapshot(up.client, frame, None).await;
+        return screen::snapshot(home, up.client, frame, None).await;
     }
     if arguments.detach || !screen::has_terminal() {
         return report(&up).await;
@@ -49,7 +49,7 @@ pub async fn attach(home: &Home, arguments: cli::Attach) -> anyhow::Result<ExitC
     FleetSpec::check_name(&arguments.name)?;
     let client = Client::connect(home, &arguments.name).await?;
     match frame {
-        Some(frame) => screen::snapshot(client, frame, None).await,
+        Some(frame) => screen::snapshot(home, client, frame, None).await,
         None => screen::open_local(home, client, None).await,
     }
 }

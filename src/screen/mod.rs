@@ -5,6 +5,7 @@
 //! into updates. A command that takes long runs beside the rest, so the UI sees what happens
 //! meanwhile.
 
+mod drills;
 mod links;
 
 use std::{
@@ -15,10 +16,11 @@ use std::{
 };
 
 use anyhow::bail;
+use drills::Bench;
 use playground::{
     Client, Event, FleetView, Home, NodeView, PlaygroundError, Request, Verb, launch,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tui::fleet::{FleetCommand, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource, link};
 
 use crate::{learn::Progress, output};
@@ -70,8 +72,12 @@ pub async fn open_local(
         bail!("the terminal UI needs a terminal; `etcd-tui ps` and --snapshot do without");
     }
     let cluster = client.cluster.clone();
-    let session = local_session(client, course).await?;
-    let leave = match tui::run(session).await? {
+    let (session, translating) = local_session(home, client, course).await?;
+    let outcome = tui::run(session).await;
+    // A drill that runs is rolled back before this program ends. It ends by itself, or by a
+    // panic that has been reported.
+    let _ = translating.await;
+    let leave = match outcome? {
         tui::Outcome::Detached => None,
         tui::Outcome::StopAll { purge } => Some(purge),
     };
@@ -88,11 +94,12 @@ pub async fn open_local(
 
 /// Prints one frame of the terminal UI on a local cluster.
 pub async fn snapshot(
+    home: &Home,
     client: Client,
     frame: Frame,
     course: Option<Progress>,
 ) -> anyhow::Result<ExitCode> {
-    let session = local_session(client, course).await?;
+    let (session, _translating) = local_session(home, client, course).await?;
     let text = tui::snapshot(session, frame.width, frame.height, &frame.screen).await?;
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -129,7 +136,11 @@ pub async fn open_remote(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn local_session(client: Client, course: Option<Progress>) -> anyhow::Result<tui::Session> {
+async fn local_session(
+    home: &Home,
+    client: Client,
+    course: Option<Progress>,
+) -> anyhow::Result<(tui::Session, JoinHandle<()>)> {
     let view = client.view().await?;
     let (fleet, port) = link(LogSource::Files);
     let session = tui::Session {
@@ -141,8 +152,13 @@ async fn local_session(client: Client, course: Option<Progress>) -> anyhow::Resu
         no_color: no_color(),
         ..tui::Session::default()
     };
-    tokio::spawn(translate(Arc::new(client), view, port, course));
-    Ok(session)
+    let bench = Bench::new(home.clone(), view.cluster.clone());
+    let translating = tokio::spawn(async move {
+        let mut bench = bench;
+        translate(Arc::new(client), view, port, course, &mut bench).await;
+        bench.close().await;
+    });
+    Ok((session, translating))
 }
 
 fn no_color() -> bool {
@@ -155,12 +171,13 @@ async fn translate(
     view: FleetView,
     port: FleetPort,
     course: Option<Progress>,
+    bench: &mut Bench,
 ) {
     let FleetPort { mut commands, updates } = port;
     // The feed shows when it heard of an event, so what is long past must not enter it.
     let since = view.event_seq.saturating_sub(RECENT_EVENTS);
     let mut events = client.subscribe(since).await.ok();
-    let mut operation = None;
+    let mut said = Said::default();
     let mut interval = tokio::time::interval(VIEW_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -170,6 +187,16 @@ async fn translate(
                     Some(progress) => remember(progress, read, &updates).await,
                     None => Ok(()),
                 },
+                Some(FleetCommand::StartDrill(id)) => match bench.start(&id, updates.clone()) {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        updates.send(FleetUpdate::CommandFailed(error.to_string())).await
+                    }
+                },
+                Some(FleetCommand::StopDrill) => {
+                    bench.stop();
+                    Ok(())
+                }
                 Some(command) => {
                     tokio::spawn(obey(Arc::clone(&client), command, updates.clone()));
                     Ok(())
@@ -183,11 +210,11 @@ async fn translate(
                 }
                 let node = node.unwrap_or_default();
                 match updates.send(FleetUpdate::Event { node, text }).await {
-                    Ok(()) => show(&client, &updates, &mut operation).await,
+                    Ok(()) => show(&client, bench, &updates, &mut said).await,
                     Err(error) => Err(error),
                 }
             }
-            _ = interval.tick() => show(&client, &updates, &mut operation).await,
+            _ = interval.tick() => show(&client, bench, &updates, &mut said).await,
         };
         if updated.is_err() {
             return;
@@ -212,13 +239,21 @@ async fn next(events: &mut Option<mpsc::Receiver<Event>>) -> Event {
     std::future::pending().await
 }
 
+/// What the UI was told last, where only changes are told.
+#[derive(Default)]
+struct Said {
+    operation: Option<String>,
+    cards: Option<Arc<Vec<tui::lab::drill::DrillCard>>>,
+}
+
 type Sent = Result<(), mpsc::error::SendError<FleetUpdate>>;
 
 /// Sends the view of now, and how far a membership change has got.
 async fn show(
     client: &Client,
+    bench: &Bench,
     updates: &mpsc::Sender<FleetUpdate>,
-    operation: &mut Option<String>,
+    said: &mut Said,
 ) -> Sent {
     let view = match client.view().await {
         Ok(view) => view,
@@ -230,8 +265,9 @@ async fn show(
     updates.send(FleetUpdate::Capabilities(capabilities)).await?;
     let peers = view.links.iter().map(links::link).collect();
     updates.send(FleetUpdate::Links(peers)).await?;
-    if view.operation != *operation {
-        let progress = match (&view.operation, &operation) {
+    drills::tell_cards(bench, &view, &mut said.cards, updates).await?;
+    if view.operation != said.operation {
+        let progress = match (&view.operation, &said.operation) {
             (Some(text), _) => {
                 let (what, step) = text.split_once(": ").unwrap_or((text, ""));
                 FleetUpdate::Progress { what: what.to_owned(), step: step.to_owned(), done: false }
@@ -243,7 +279,7 @@ async fn show(
             }
         };
         updates.send(progress).await?;
-        *operation = view.operation;
+        said.operation = view.operation;
     }
     Ok(())
 }

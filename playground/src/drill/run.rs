@@ -257,31 +257,39 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     })
 }
 
-/// Whether the drill makes sense on this cluster.
-fn fit(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Result<(), Unfit> {
+/// Why the drill makes no sense on this cluster, if it does not.
+pub fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Option<String> {
     if !temporary && !drill.cluster.settings.is_empty() {
         let why = "it needs nodes with other flags: run it without --cluster";
-        return Err(Unfit::Skipped(why.into()));
+        return Some(why.into());
     }
     let engines = &drill.requires.engines;
     if !engines.is_empty() && !engines.contains(&view.engine) {
         let why = format!("it is about {}, and this is {}", engines.join(", "), view.engine);
-        return Err(Unfit::Skipped(why));
+        return Some(why);
     }
     for name in drill.capabilities() {
         match view.capabilities.iter().find(|it| it.name == name) {
             Some(it) if it.available => {}
-            Some(it) => return Err(Unfit::Skipped(format!("it needs {name}: {}", it.reason))),
-            None => return Err(Unfit::Skipped(format!("{name} is nothing that can be done here"))),
+            Some(it) => return Some(format!("it needs {name}: {}", it.reason)),
+            None => return Some(format!("{name} is nothing that can be done here")),
         }
     }
     if view.nodes.len() < drill.cluster.nodes {
-        return Err(Unfit::Skipped(format!(
+        return Some(format!(
             "it needs {} nodes, and cluster {} has {}",
             drill.cluster.nodes,
             view.cluster,
             view.nodes.len()
-        )));
+        ));
+    }
+    None
+}
+
+/// Whether the drill can begin on this cluster.
+fn fit(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Result<(), Unfit> {
+    if let Some(why) = skipped(drill, view, temporary) {
+        return Err(Unfit::Skipped(why));
     }
     if !view.all_running() || leader(view).is_none() || view.voters != view.nodes.len() {
         return Err(Unfit::Broken(format!(

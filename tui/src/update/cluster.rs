@@ -300,6 +300,7 @@ pub fn on_fleet(model: &mut Model, update: FleetUpdate) -> Vec<Effect> {
         FleetUpdate::CommandFailed(text) => {
             model.cluster.progress = None;
             super::learn::on_refusal(model);
+            super::drills::on_refusal(model);
             model.say(Tone::Bad, text.clone());
             model.cluster.note(model.now, Tone::Bad, text);
             Vec::new()

@@ -186,6 +186,17 @@ pub fn stop(model: &mut Model) -> Vec<Effect> {
     }
 }
 
+/// A drill that was refused before it said anything is not running.
+pub fn on_refusal(model: &mut Model) {
+    let drills = &mut model.drills;
+    let silent = drills.progress.as_ref().is_none_or(|progress| progress.steps.is_empty());
+    if drills.running.is_some() && silent {
+        drills.running = None;
+        drills.progress = None;
+        drills.shows = Shows::Catalogue;
+    }
+}
+
 pub fn on_cards(model: &mut Model, cards: Vec<DrillCard>) {
     model.drills.cards = cards;
     let last = model.drills.cards.len().saturating_sub(1);
