@@ -29,6 +29,8 @@ pub enum Command {
     Up(Up),
     /// Open the terminal UI on a running cluster
     Attach(Attach),
+    /// Learn what etcd does when members fail: a guided course on a cluster of its own
+    Learn(Learn),
     /// List the clusters of this machine
     Ls(Ls),
     /// Show the nodes of a cluster
@@ -127,6 +129,15 @@ pub struct Up {
 pub struct Attach {
     /// Which cluster
     #[arg(default_value = NAME_DEFAULT)]
+    pub name: String,
+    #[command(flatten)]
+    pub snapshot: Snapshot,
+}
+
+#[derive(Debug, Args)]
+pub struct Learn {
+    /// The cluster that is used, and made if it is missing
+    #[arg(default_value = "learn")]
     pub name: String,
     #[command(flatten)]
     pub snapshot: Snapshot,

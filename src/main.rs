@@ -12,6 +12,7 @@ mod backup;
 mod cli;
 mod connect;
 mod flags;
+mod learn;
 mod links;
 mod log_lines;
 mod logging;
@@ -77,6 +78,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(arguments) => up::up(&home, arguments).await,
         Command::Attach(arguments) => up::attach(&home, arguments).await,
+        Command::Learn(arguments) => learn::run(&home, arguments).await,
         Command::Ls(arguments) => verbs::ls(&home, &arguments).await,
         Command::Ps(arguments) => verbs::ps(&home, &arguments).await,
         Command::Env(arguments) => verbs::env(&home, &arguments).await,

@@ -30,7 +30,7 @@ pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
         if up.outcome != UpOutcome::Attached {
             launch::wait_ready(&up.client).await?;
         }
-        return screen::snapshot(up.client, frame).await;
+        return screen::snapshot(up.client, frame, None).await;
     }
     if arguments.detach || !screen::has_terminal() {
         return report(&up).await;
@@ -40,7 +40,7 @@ pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
         // A node that does not come up is shown with its reason on the screen.
         let _ = launch::wait_ready(&up.client).await;
     }
-    screen::open_local(home, up.client).await
+    screen::open_local(home, up.client, None).await
 }
 
 pub async fn attach(home: &Home, arguments: cli::Attach) -> anyhow::Result<ExitCode> {
@@ -48,8 +48,8 @@ pub async fn attach(home: &Home, arguments: cli::Attach) -> anyhow::Result<ExitC
     FleetSpec::check_name(&arguments.name)?;
     let client = Client::connect(home, &arguments.name).await?;
     match frame {
-        Some(frame) => screen::snapshot(client, frame).await,
-        None => screen::open_local(home, client).await,
+        Some(frame) => screen::snapshot(client, frame, None).await,
+        None => screen::open_local(home, client, None).await,
     }
 }
 

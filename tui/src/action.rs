@@ -50,6 +50,23 @@ pub enum Action {
     Wrap,
     Raw,
     ClearLogs,
+    // Links
+    Freeze,
+    Reset,
+    Delay,
+    Rate,
+    Flap,
+    LinkOk,
+    BothWays,
+    Isolate,
+    Partition,
+    Heal,
+    // Drills
+    StopDrill,
+    // Course
+    Next,
+    NextPage,
+    PreviousPage,
     // Overlays
     Submit,
     Cancel,
@@ -77,7 +94,7 @@ const fn d(
 }
 
 /// Every action, in the order the help shows them.
-pub const DESCRIPTIONS: [Description; 48] = [
+pub const DESCRIPTIONS: [Description; 65] = [
     d(Action::Up, "up", "up", "move the cursor up"),
     d(Action::Down, "down", "down", "move the cursor down"),
     d(Action::PageUp, "page-up", "page up", "move one page up"),
@@ -92,6 +109,9 @@ pub const DESCRIPTIONS: [Description; 48] = [
     d(Action::Screen(1), "screen-1", "cluster", "show the cluster"),
     d(Action::Screen(2), "screen-2", "keys", "show the keys"),
     d(Action::Screen(3), "screen-3", "logs", "show the logs (local clusters)"),
+    d(Action::Screen(4), "screen-4", "links", "show the links between nodes"),
+    d(Action::Screen(5), "screen-5", "drills", "show the drills"),
+    d(Action::Screen(6), "screen-6", "learn", "show the course"),
     d(Action::Palette, "palette", "command", "run a command by name"),
     d(Action::Help, "help", "help", "show every key"),
     d(Action::Filter, "filter", "filter", "filter what is shown"),
@@ -120,6 +140,20 @@ pub const DESCRIPTIONS: [Description; 48] = [
     d(Action::Wrap, "wrap", "wrap", "show long lines whole, over several rows"),
     d(Action::Raw, "raw", "raw/pretty", "show log lines as written, or readable"),
     d(Action::ClearLogs, "clear", "clear", "forget the lines shown so far"),
+    d(Action::Freeze, "freeze", "freeze", "freeze the link: nothing passes, nothing is lost"),
+    d(Action::Reset, "reset", "reset", "break the link: connections end and are refused"),
+    d(Action::Delay, "delay", "delay", "delay what is sent over the link"),
+    d(Action::Rate, "rate", "limit", "limit how much passes in a second"),
+    d(Action::Flap, "flap", "flap", "open and freeze the link in turn"),
+    d(Action::LinkOk, "link-ok", "ok", "let the link pass everything again"),
+    d(Action::BothWays, "both-ways", "both ways", "mean both directions, or one"),
+    d(Action::Isolate, "isolate", "isolate", "cut the node of the row off from all others"),
+    d(Action::Partition, "partition", "partition", "cut the cluster into two sides"),
+    d(Action::Heal, "heal", "heal all", "let every link pass everything again"),
+    d(Action::StopDrill, "stop-drill", "stop drill", "stop the drill that runs, and roll back"),
+    d(Action::Next, "next", "next", "let the course do it, or go on"),
+    d(Action::NextPage, "next-page", "next page", "turn to the next page"),
+    d(Action::PreviousPage, "previous-page", "previous page", "turn back a page"),
     d(Action::Submit, "submit", "ok", "accept"),
     d(Action::Cancel, "cancel", "cancel", "close without doing anything"),
     d(Action::Save, "save", "save", "write the value"),

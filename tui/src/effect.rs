@@ -36,6 +36,8 @@ pub enum Effect {
         revision: i64,
     },
     Unwatch,
+    /// Ask the lanes of the course from now on.
+    Lanes,
     /// Look for `needle` in every key under `prefix`; ends the scan before it.
     Scan {
         generation: u64,
@@ -99,8 +101,10 @@ impl Effect {
     /// Whether the effect changes the cluster.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Write(..) | Self::MoveLeader { .. } => true,
-            Self::Fleet(command) => !matches!(command, FleetCommand::Detach),
+            Self::Write(..) | Self::MoveLeader { .. } | Self::Lanes => true,
+            Self::Fleet(command) => {
+                !matches!(command, FleetCommand::Detach | FleetCommand::CourseDone(_))
+            }
             Self::Poll(_)
             | Self::PollNow
             | Self::List(..)

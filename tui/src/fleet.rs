@@ -4,10 +4,12 @@
 //! local cluster connects the other ends to the supervisor; on a remote cluster there is no
 //! link, and everything that needs one is absent. This module decides nothing.
 
+use crate::lab::drill::{DrillCard, DrillProgress, DrillReport};
+use crate::lab::link::LinkState;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
-/// What the user asks of the supervisor. Nodes go by name.
+/// What the user asks of the supervisor. Nodes go by name, or by a selector (`leader`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FleetCommand {
     /// SIGKILL.
@@ -24,8 +26,24 @@ pub enum FleetCommand {
     Replace(String),
     /// Throw away the data of a stopped node.
     Wipe(String),
+    /// Add members until there are this many, as learners first.
+    Grow(usize),
+    /// Remove the members added last until there are this many.
+    Shrink(usize),
+    /// What becomes of directed links, from and to.
+    Links(Vec<(String, String, LinkState)>),
+    /// Every link passes everything again.
+    Heal,
+    /// By its id in the catalogue.
+    StartDrill(String),
+    /// Stop the drill that runs, and roll back.
+    StopDrill,
+    /// A fault of a node, in the words of the command line.
+    Fault(String, String),
     /// Stop every node.
     DownAll,
+    /// These pages of the course have been read to their end.
+    CourseDone(Vec<String>),
     /// The UI leaves; nodes keep running.
     Detach,
 }
@@ -96,11 +114,40 @@ pub struct FleetNode {
     pub log_path: PathBuf,
 }
 
+/// A directed link between two nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerLink {
+    pub from: String,
+    pub to: String,
+    pub state: LinkState,
+    /// What passed in the last second.
+    pub bytes_per_second: u64,
+    pub connections: u64,
+}
+
+/// Something that may be done to the nodes, or the reason why it cannot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capability {
+    pub name: String,
+    pub available: bool,
+    pub reason: String,
+}
+
 /// What the supervisor reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FleetUpdate {
     /// All nodes as they are now; replaces the last view.
     View(Vec<FleetNode>),
+    /// All links as they are now; replaces the last ones.
+    Links(Vec<PeerLink>),
+    /// What can be done to the nodes; replaces what was said before.
+    Capabilities(Vec<Capability>),
+    /// The catalogue of drills.
+    Drills(Vec<DrillCard>),
+    /// How the drill that was started is doing.
+    Drill(Box<DrillProgress>),
+    /// It has ended.
+    DrillEnded(Box<DrillReport>),
     /// Something happened to a process: shown in the event feed.
     Event { node: String, text: String },
     /// New lines of a node's log.

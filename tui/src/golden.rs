@@ -202,9 +202,30 @@ fn logs() {
     check("logs", &mut scene);
 }
 
+/// Two of three are dead, and it has been seen.
+fn learnt() -> Scene {
+    let mut scene = Scene::course();
+    scene.press(&["right", "right", "down", "enter"]);
+    scene.served(5, [true; 3]);
+    scene.fleet(&[FleetState::Exited, FleetState::Exited, FleetState::Running]);
+    scene.report(1, Err(refused())).report(2, Err(refused())).up(3, 0, 3);
+    scene.served(40, [false, false, true]);
+    scene
+}
+
+#[test]
+fn learn_question() {
+    check("learn-question", &mut Scene::course());
+}
+
+#[test]
+fn learn_explained() {
+    check("learn-explained", &mut learnt());
+}
+
 #[test]
 fn every_screen_can_be_drawn_at_any_size() {
-    let mut scenes = vec![with_history(Scene::local(7)), keys_scene()];
+    let mut scenes = vec![with_history(Scene::local(7)), keys_scene(), learnt()];
     for overlay in ["X", "?", ":", "q"] {
         let mut scene = Scene::local(3);
         scene.press(&[overlay]);

@@ -14,6 +14,8 @@ pub enum Hit {
     Row(usize),
     /// The value pane, the event feed: scrolled, not selected.
     Pane(u8),
+    /// A link by row and column of the matrix; on the diagonal a node.
+    Link(u8, u8),
     Button(usize),
     /// A row of the palette.
     Entry(usize),

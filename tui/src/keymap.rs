@@ -15,6 +15,9 @@ pub enum Mode {
     Cluster,
     Keys,
     Logs,
+    Links,
+    Drills,
+    Learn,
     Prompt,
     Editor,
     Confirm,
@@ -22,11 +25,14 @@ pub enum Mode {
     Help,
 }
 
-const MODES: [(&str, Mode); 9] = [
+const MODES: [(&str, Mode); 12] = [
     ("global", Mode::Global),
     ("cluster", Mode::Cluster),
     ("keys", Mode::Keys),
     ("logs", Mode::Logs),
+    ("links", Mode::Links),
+    ("drills", Mode::Drills),
+    ("learn", Mode::Learn),
     ("prompt", Mode::Prompt),
     ("editor", Mode::Editor),
     ("confirm", Mode::Confirm),
@@ -37,7 +43,10 @@ const MODES: [(&str, Mode); 9] = [
 impl Mode {
     /// Whether keys that the mode does not bind fall through to `[global]`.
     fn is_screen(self) -> bool {
-        matches!(self, Self::Cluster | Self::Keys | Self::Logs)
+        matches!(
+            self,
+            Self::Cluster | Self::Keys | Self::Logs | Self::Links | Self::Drills | Self::Learn
+        )
     }
 }
 

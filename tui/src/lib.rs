@@ -27,10 +27,12 @@ mod hit;
 mod input;
 mod key;
 mod keymap;
+pub mod lab;
 mod layout;
 mod model;
 mod msg;
 mod quorum;
+mod reach;
 mod runtime;
 #[cfg(test)]
 mod scene;
@@ -48,7 +50,9 @@ pub use fleet::{
     FleetCommand, FleetLink, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource,
 };
 pub use trust::{Trust, User};
+pub use update::faults::WORDS as NODE_FAULTS;
 
+use model::learn::Learn;
 use model::{About, Model, Screen};
 use runtime::Shell;
 use theme::Theme;
@@ -62,6 +66,8 @@ pub struct Session {
     pub title: String,
     /// The supervisor of a local cluster.
     pub fleet: Option<FleetLink>,
+    /// Begin with the guided course: the pages that were read before.
+    pub course: Option<Vec<String>>,
     /// Whether to refuse every change. Remote clusters should be looked at this way unless
     /// the user asked to write.
     pub read_only: bool,
@@ -80,10 +86,12 @@ pub enum TuiError {
     Terminal(std::io::Error),
     #[error("cannot listen for signals: {0}")]
     Signal(std::io::Error),
-    #[error("there is no screen `{0}`: choose cluster, keys or logs")]
+    #[error("there is no screen `{0}`: choose cluster, keys, logs, links, drills or learn")]
     Screen(String),
     #[error("the logs screen is there for local clusters only")]
     NoLogs,
+    #[error("the course has a cluster of its own: `etcd-tui learn` shows it")]
+    NoCourse,
     #[error("a frame of {0}x{1} is too small: ask for 40x12 or more")]
     Size(u16, u16),
     #[error("give at least one endpoint, such as --endpoints http://127.0.0.1:2379")]
@@ -110,7 +118,12 @@ impl Session {
             utc_offset_s: clock::utc_offset_s(),
             logs_pushed: self.fleet.as_ref().is_some_and(|link| link.logs == LogSource::Pushed),
         };
-        Ok(Shell::new(Model::new(about, size), self.fleet, self.trust))
+        let mut model = Model::new(about, size);
+        if let Some(done) = self.course {
+            model.learn = Some(Learn::new(lab::course::builtin(), done));
+            model.screen = Screen::Learn;
+        }
+        Ok(Shell::new(model, self.fleet, self.trust))
     }
 }
 
@@ -133,6 +146,9 @@ pub async fn snapshot(
     let wanted = Screen::by_name(screen).ok_or_else(|| TuiError::Screen(screen.to_owned()))?;
     if wanted == Screen::Logs && session.fleet.is_none() {
         return Err(TuiError::NoLogs);
+    }
+    if wanted == Screen::Learn && session.course.is_none() {
+        return Err(TuiError::NoCourse);
     }
     runtime::snapshot(session.shell((width, height))?, wanted).await
 }

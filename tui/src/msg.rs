@@ -7,6 +7,7 @@
 use crate::fleet::FleetUpdate;
 use crate::hit::Hit;
 use crate::key::Key;
+use crate::lab::lanes::Sample;
 
 /// The number a request goes by.
 pub type RequestId = u64;
@@ -44,6 +45,11 @@ pub enum Msg {
     Log {
         node: String,
         lines: Vec<String>,
+    },
+    /// What the course's lanes have found; sent even if they have not, to tell the time.
+    Lanes {
+        now_ms: u64,
+        samples: Vec<Sample>,
     },
     /// SIGTERM, SIGHUP or SIGINT.
     Terminate,

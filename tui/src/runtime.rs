@@ -213,6 +213,7 @@ fn settled(model: &Model) -> bool {
             !loading && pane.waiting.is_none() && pane.count_waiting.is_none()
         }
         Screen::Logs => !model.logs.is_empty(),
+        Screen::Links | Screen::Drills | Screen::Learn => true,
     };
     asked && screen_ready
 }

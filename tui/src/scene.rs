@@ -3,8 +3,12 @@
 use crate::effect::Effect;
 use crate::fleet::{FleetNode, FleetState, FleetUpdate};
 use crate::key::{Code, Key};
+use crate::lab::course;
+use crate::lab::lanes::Sample;
+use crate::lab::timeline::Cell;
+use crate::model::learn::Learn;
 use crate::model::time::Now;
-use crate::model::{About, Model};
+use crate::model::{About, Model, Screen};
 use crate::msg::{
     Child, Failure, FailureKind, KeyMeta, MemberFacts, Msg, Reply, Report, RequestId, StatusFacts,
 };
@@ -18,6 +22,8 @@ pub struct Scene {
     pub model: Model,
     pub now: Now,
     pub effects: Vec<Effect>,
+    /// The lanes' clock.
+    pub lanes_ms: u64,
 }
 
 pub fn id(node: usize) -> u64 {
@@ -73,8 +79,12 @@ impl Scene {
             seeds: if local { Vec::new() } else { vec![url(1)] },
             ..About::default()
         };
-        let mut scene =
-            Self { model: Model::new(about, (120, 36)), now: START, effects: Vec::new() };
+        let mut scene = Self {
+            model: Model::new(about, (120, 36)),
+            now: START,
+            effects: Vec::new(),
+            lanes_ms: 0,
+        };
         scene.effects = update::start(&mut scene.model, scene.now);
         scene
     }
@@ -85,6 +95,34 @@ impl Scene {
         scene.fleet(&vec![FleetState::Running; nodes]);
         scene.settle(nodes);
         scene
+    }
+
+    /// The course on a local cluster of three, its lanes served for three seconds.
+    pub fn course() -> Self {
+        let mut scene = Self::new(true, false);
+        scene.model.learn = Some(Learn::new(course::builtin(), Vec::new()));
+        scene.model.screen = Screen::Learn;
+        scene.fleet(&[FleetState::Running; 3]);
+        scene.settle(3);
+        scene.served(30, [true; 3]);
+        scene
+    }
+
+    /// Tenths of a second pass; the lanes are answered or not.
+    pub fn served(&mut self, tenths: u64, lanes: [bool; 3]) -> &mut Self {
+        for _ in 0..tenths {
+            self.lanes_ms += 100;
+            self.now = self.now.plus_ms(100);
+            let sample = |(lane, ok): (usize, &bool)| Sample {
+                lane,
+                made_ms: self.lanes_ms - 10,
+                took_ms: 10,
+                seen: if *ok { Cell::Ok } else { Cell::Unknown },
+            };
+            let samples = lanes.iter().enumerate().map(sample).collect();
+            self.send(Msg::Lanes { now_ms: self.lanes_ms, samples });
+        }
+        self
     }
 
     /// A remote cluster of `nodes`, all up, n1 leading.

@@ -4,6 +4,7 @@
 //! up. Dropping the [`Client`] ends all of them. What a finding means is left to the reducer.
 
 mod failure;
+mod lanes;
 mod poll;
 mod pool;
 mod reads;
@@ -84,6 +85,9 @@ impl Client {
                 self.watch = Some(self.tasks.spawn(task));
             }
             Effect::Unwatch => stop(&mut self.watch),
+            Effect::Lanes => {
+                self.tasks.spawn(lanes::run(pool, messages));
+            }
             Effect::Scan { generation, prefix, needle, serializable } => {
                 stop(&mut self.scan);
                 let scan = reads::Scan { generation, prefix, needle, serializable };

@@ -361,7 +361,7 @@ fn endpoint_row(endpoint: &EndpointFacts) -> Row {
 }
 
 /// Orders `n2` before `n10`.
-fn natural(name: &str) -> (String, u64, String) {
+pub fn natural(name: &str) -> (String, u64, String) {
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (stem, number) = name.split_at(name.len() - digits);
     (stem.to_owned(), number.parse().unwrap_or(0), name.to_owned())

@@ -5,16 +5,23 @@
 
 pub mod browser;
 pub mod cluster;
+pub mod drills;
+pub mod learn;
 pub mod line;
+pub mod links;
 pub mod logs;
 pub mod overlay;
 pub mod series;
 pub mod time;
 
+use crate::fleet::Capability;
 use crate::keymap::{Keymap, Mode};
 use crate::msg::RequestId;
 use browser::Browser;
 use cluster::{Cluster, Row, Tone};
+use drills::Drills;
+use learn::Learn;
+use links::Links;
 use logs::Logs;
 use overlay::Overlay;
 use std::sync::Arc;
@@ -40,16 +47,23 @@ pub enum Screen {
     Cluster,
     Keys,
     Logs,
+    Links,
+    Drills,
+    Learn,
 }
 
 impl Screen {
-    pub const ALL: [Self; 3] = [Self::Cluster, Self::Keys, Self::Logs];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Keys, Self::Logs, Self::Links, Self::Drills, Self::Learn];
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Cluster => "Cluster",
             Self::Keys => "Keys",
             Self::Logs => "Logs",
+            Self::Links => "Links",
+            Self::Drills => "Drills",
+            Self::Learn => "Learn",
         }
     }
 
@@ -58,6 +72,9 @@ impl Screen {
             Self::Cluster => 1,
             Self::Keys => 2,
             Self::Logs => 3,
+            Self::Links => 4,
+            Self::Drills => 5,
+            Self::Learn => 6,
         }
     }
 
@@ -74,6 +91,9 @@ impl Screen {
             Self::Cluster => Mode::Cluster,
             Self::Keys => Mode::Keys,
             Self::Logs => Mode::Logs,
+            Self::Links => Mode::Links,
+            Self::Drills => Mode::Drills,
+            Self::Learn => Mode::Learn,
         }
     }
 }
@@ -97,6 +117,12 @@ pub struct Model {
     pub cluster: Cluster,
     pub keys: Browser,
     pub logs: Logs,
+    pub links: Links,
+    pub drills: Drills,
+    /// What can be done to the nodes; empty until the supervisor tells.
+    pub capabilities: Vec<Capability>,
+    /// The guided course, in a session that was begun for it.
+    pub learn: Option<Learn>,
     pub toast: Option<Toast>,
     pub keymap: Arc<Keymap>,
     pub last_id: RequestId,
@@ -134,7 +160,16 @@ impl Model {
 
     /// Screens this session has.
     pub fn screens(&self) -> impl Iterator<Item = Screen> + '_ {
-        Screen::ALL.into_iter().filter(|screen| self.about.local || *screen != Screen::Logs)
+        Screen::ALL.into_iter().filter(|screen| match screen {
+            Screen::Cluster | Screen::Keys => true,
+            Screen::Logs => self.about.local,
+            Screen::Links => {
+                let able = |it: &Capability| it.name == "link" && it.available;
+                self.about.local && self.capabilities.iter().any(able)
+            }
+            Screen::Drills => self.about.local && !self.drills.cards.is_empty(),
+            Screen::Learn => self.learn.is_some(),
+        })
     }
 
     /// The member under the cursor.

@@ -1,6 +1,7 @@
 //! What can lie over a screen: at most one of these at a time, drawn last.
 
 use super::line::TextInput;
+use super::links::LinkDeed;
 use crate::effect::Outcome;
 use crate::keymap::Mode;
 use crate::msg::{KeyMeta, RequestId};
@@ -66,6 +67,13 @@ pub enum Command {
     New(Vec<u8>),
     Logs(Option<String>),
     Action(crate::action::Action),
+    /// The question about links has been answered.
+    LinksNow(LinkDeed),
+    /// The preflight of a drill has been read.
+    DrillNow(String),
+    /// A node and a fault, in the words of the command line: ask first.
+    Fault(String, String),
+    FaultNow(String, String),
     DeleteNow(KeyMeta),
     Leave(Outcome),
     /// Ask once more before data is deleted.
@@ -77,6 +85,9 @@ pub enum Command {
 pub enum Subject {
     Member(Verb, String),
     Delete(KeyMeta),
+    Links(LinkDeed),
+    Fault(String, String),
+    Drill(String),
     Quit,
     Purge,
 }
@@ -93,6 +104,10 @@ pub enum Purpose {
     Jump,
     Filter,
     LogFilter,
+    Delay,
+    Rate,
+    Flap,
+    Partition,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

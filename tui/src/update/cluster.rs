@@ -256,6 +256,26 @@ pub fn on_fleet(model: &mut Model, update: FleetUpdate) -> Vec<Effect> {
             }
             effects
         }
+        FleetUpdate::Links(links) => {
+            model.links.all = links;
+            Vec::new()
+        }
+        FleetUpdate::Drills(cards) => {
+            super::drills::on_cards(model, cards);
+            Vec::new()
+        }
+        FleetUpdate::Drill(progress) => {
+            super::drills::on_progress(model, *progress);
+            Vec::new()
+        }
+        FleetUpdate::DrillEnded(report) => {
+            super::drills::on_report(model, *report);
+            vec![Effect::PollNow]
+        }
+        FleetUpdate::Capabilities(capabilities) => {
+            model.capabilities = capabilities;
+            Vec::new()
+        }
         FleetUpdate::Event { node, text } => {
             let unwanted = ["exited", "killed", "failed", "crash"];
             let bad = unwanted.iter().any(|word| text.contains(word));
@@ -279,6 +299,7 @@ pub fn on_fleet(model: &mut Model, update: FleetUpdate) -> Vec<Effect> {
         }
         FleetUpdate::CommandFailed(text) => {
             model.cluster.progress = None;
+            super::learn::on_refusal(model);
             model.say(Tone::Bad, text.clone());
             model.cluster.note(model.now, Tone::Bad, text);
             Vec::new()

@@ -6,8 +6,12 @@
 //! what a read-only session must not send.
 
 pub mod cluster;
+pub mod drills;
 pub mod editor;
+pub mod faults;
 pub mod keys;
+pub mod learn;
+pub mod links;
 pub mod listing;
 pub mod logs;
 pub mod members;
@@ -33,7 +37,8 @@ pub fn start(model: &mut Model, now: Now) -> Vec<Effect> {
     model.now = now;
     let mut effects = cluster::sync_endpoints(model);
     effects.extend(enter(model));
-    effects
+    effects.extend(learn::start(model));
+    guard(model, effects)
 }
 
 /// Takes one message into the model.
@@ -75,9 +80,14 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             model.logs.add(&node, lines);
             Vec::new()
         }
+        Msg::Lanes { now_ms, samples } => {
+            learn::on_lanes(model, now_ms, samples);
+            Vec::new()
+        }
         Msg::Terminate => vec![Effect::Quit(Outcome::Detached)],
     };
     effects.extend(keys::upkeep(model));
+    learn::upkeep(model);
     guard(model, effects)
 }
 
@@ -115,6 +125,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             return Vec::new();
         }
         Action::Palette => return palette::open(model),
+        Action::StopDrill => return drills::stop(model),
         Action::Screen(number) => return show(model, number),
         _ => {}
     }
@@ -122,6 +133,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Screen::Cluster => members::act(model, action),
         Screen::Keys => keys::act(model, action),
         Screen::Logs => logs::act(model, action),
+        Screen::Links => links::act(model, action),
+        Screen::Drills => drills::act(model, action),
+        Screen::Learn => learn::act(model, action),
     }
 }
 
@@ -142,6 +156,17 @@ pub fn show(model: &mut Model, number: u8) -> Vec<Effect> {
             model.say(Tone::Warn, "logs are there for local clusters only (`etcd-tui up`)");
             Vec::new()
         }
+        Some(Screen::Links) if model.screens().all(|there| there != Screen::Links) => {
+            let reason = links::refusal(model).unwrap_or_default();
+            model.say(Tone::Warn, reason);
+            Vec::new()
+        }
+        // A screen this session does not have.
+        Some(Screen::Drills | Screen::Learn)
+            if model.screens().all(|there| there.number() != number) =>
+        {
+            Vec::new()
+        }
         Some(screen) => {
             model.screen = screen;
             enter(model)
@@ -153,7 +178,7 @@ pub fn show(model: &mut Model, number: u8) -> Vec<Effect> {
 /// What a screen needs once it is shown.
 fn enter(model: &mut Model) -> Vec<Effect> {
     match model.screen {
-        Screen::Cluster => Vec::new(),
+        Screen::Cluster | Screen::Links | Screen::Drills | Screen::Learn => Vec::new(),
         Screen::Keys => keys::enter(model),
         Screen::Logs => logs::enter(model),
     }
@@ -184,6 +209,10 @@ pub fn run_command(model: &mut Model, command: Command) -> Vec<Effect> {
             model.logs.node = node;
             show(model, Screen::Logs.number())
         }
+        Command::LinksNow(deed) => links::run(model, deed),
+        Command::DrillNow(id) => drills::run(model, &id),
+        Command::Fault(node, words) => faults::ask(model, &node, &words),
+        Command::FaultNow(node, words) => faults::run(model, &node, &words),
         Command::Action(action) => act(model, action),
         Command::DeleteNow(meta) => editor::delete(model, &meta),
         Command::Leave(outcome) => vec![Effect::Quit(outcome)],
@@ -230,8 +259,17 @@ fn on_click(model: &mut Model, hit: Hit) -> Vec<Effect> {
                 Vec::new()
             }
             Screen::Keys => keys::click(model, index),
-            Screen::Logs => Vec::new(),
+            Screen::Logs | Screen::Links => Vec::new(),
+            Screen::Drills => drills::click(model, index),
+            Screen::Learn => {
+                learn::click(model, hit);
+                Vec::new()
+            }
         },
+        Hit::Link(row, column) => {
+            model.links.cursor = (usize::from(row), usize::from(column));
+            Vec::new()
+        }
         Hit::Pane(_) | Hit::Nothing => Vec::new(),
     }
 }
@@ -245,9 +283,14 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
         Screen::Cluster => members::scroll(model, hit, lines),
         Screen::Keys => keys::wheel(model, hit, lines),
         Screen::Logs => logs::scroll(model, i64::from(lines)),
+        Screen::Links => {}
+        Screen::Drills => drills::scroll(model, i64::from(lines)),
+        Screen::Learn => learn::scroll(model, i64::from(lines)),
     }
     Vec::new()
 }
 
+#[cfg(test)]
+mod learn_tests;
 #[cfg(test)]
 mod tests;

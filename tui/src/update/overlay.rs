@@ -1,6 +1,6 @@
 //! Keys while something lies over the screen: help, question, prompt.
 
-use super::{editor, keys, members, palette, run_command};
+use super::{drills, editor, faults, keys, links, members, palette, run_command};
 use crate::action::Action;
 use crate::effect::{Effect, Outcome};
 use crate::key::Key;
@@ -46,9 +46,9 @@ pub fn paste(model: &mut Model, pasted: &str) -> Vec<Effect> {
 }
 
 pub fn scroll(model: &mut Model, lines: i32) {
+    let most = crate::view::help::lines_total(model);
     match &mut model.overlay {
         Some(Overlay::Help { scroll }) => {
-            let most = crate::view::help::lines_total(&model.keymap, model.about.local);
             *scroll = (*scroll as i64 + i64::from(lines)).clamp(0, most as i64 - 1) as usize;
         }
         Some(Overlay::Palette(_)) => palette::step(model, i64::from(lines.signum())),
@@ -121,6 +121,9 @@ pub fn question(model: &Model, subject: &Subject) -> (String, Vec<String>, Sever
             ],
             Severity::Narrow,
         ),
+        Subject::Links(deed) => links::question(model, deed),
+        Subject::Drill(id) => drills::question(model, id),
+        Subject::Fault(node, words) => faults::question(model, node, words),
         Subject::Purge => (
             format!("Delete the cluster {}?", model.about.title),
             vec![
@@ -180,6 +183,14 @@ fn submit(model: &mut Model, purpose: Purpose, typed: &str) -> Vec<Effect> {
         Purpose::Filter => {
             model.overlay = None;
             keys::filter(model, typed)
+        }
+        Purpose::Delay | Purpose::Rate | Purpose::Flap | Purpose::Partition => {
+            links::submit(model, purpose, typed).unwrap_or_else(|problem| {
+                if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+                    prompt.problem = Some(problem);
+                }
+                Vec::new()
+            })
         }
         Purpose::Jump => match text::unescape(typed) {
             Ok(prefix) => {

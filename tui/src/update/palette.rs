@@ -4,7 +4,7 @@
 //! not possible now stays listed, with the reason. Free arguments follow the word:
 //! `keys /registry`, `put /a`, `find nginx`.
 
-use super::{members, run_command};
+use super::{faults, members, run_command};
 use crate::action::Action;
 use crate::effect::Effect;
 use crate::fuzzy;
@@ -102,6 +102,7 @@ fn entries(model: &Model) -> Vec<Entry> {
             });
         }
     }
+    list.extend(faults::entries(model));
     if model.about.local {
         list.push(entry("logs all", "every node's log, merged", Command::Logs(None)));
         for node in &model.cluster.fleet {

@@ -1,36 +1,41 @@
 //! The help: every key of every mode this session has, generated from the keymap.
 
 use super::canvas::{Canvas, Piece};
-use crate::keymap::{Keymap, Mode};
+use crate::action::Action;
+use crate::keymap::Mode;
 use crate::layout;
-use crate::model::Model;
+use crate::model::{Model, Screen};
 use crate::theme::Role;
 use unicode_width::UnicodeWidthStr;
 
-const SECTIONS: [(Mode, &str); 6] = [
+const SECTIONS: [(Mode, &str); 9] = [
     (Mode::Cluster, "Cluster (1)"),
     (Mode::Keys, "Keys (2)"),
     (Mode::Logs, "Logs (3)"),
+    (Mode::Links, "Links (4)"),
+    (Mode::Drills, "Drills (5)"),
+    (Mode::Learn, "Learn (6)"),
     (Mode::Global, "Everywhere"),
     (Mode::Editor, "While editing a value"),
     (Mode::Palette, "In the command palette"),
 ];
 
 /// All lines of the help.
-fn lines(keymap: &Keymap, local: bool) -> Vec<Vec<Piece>> {
+fn lines(model: &Model) -> Vec<Vec<Piece>> {
+    let local = model.about.local;
     let mut lines = Vec::new();
     for (mode, title) in SECTIONS {
-        if mode == Mode::Logs && !local {
+        let of_screen = Screen::ALL.into_iter().find(|screen| screen.mode() == mode);
+        if of_screen.is_some_and(|screen| model.screens().all(|there| there != screen)) {
             continue;
         }
         if !lines.is_empty() {
             lines.push(Vec::new());
         }
         lines.push(vec![(Role::Title, title.to_owned())]);
-        for (keys, action) in keymap.listing(mode) {
-            let process_only =
-                matches!(mode, Mode::Cluster) && action != crate::action::Action::MoveLeader;
-            if process_only && !local {
+        for (keys, action) in model.keymap.listing(mode) {
+            let process_only = matches!(mode, Mode::Cluster) && action != Action::MoveLeader;
+            if process_only && !local || absent(model, action) {
                 continue;
             }
             let Some(about) = action.describe() else { continue };
@@ -51,15 +56,24 @@ fn lines(keymap: &Keymap, local: bool) -> Vec<Vec<Piece>> {
     lines
 }
 
-pub fn lines_total(keymap: &Keymap, local: bool) -> usize {
-    lines(keymap, local).len()
+/// Whether the action concerns a screen that this session does not have.
+fn absent(model: &Model, action: Action) -> bool {
+    match action {
+        Action::Screen(number) => model.screens().all(|screen| screen.number() != number),
+        Action::StopDrill => model.drills.cards.is_empty(),
+        _ => false,
+    }
+}
+
+pub fn lines_total(model: &Model) -> usize {
+    lines(model).len()
 }
 
 pub fn draw(model: &Model, scroll: usize, canvas: &mut Canvas<'_>) {
     let (width, height) = model.size;
     let area =
         layout::centred(model.size, width.saturating_sub(4).min(84), height.saturating_sub(2));
-    let all = lines(&model.keymap, model.about.local);
+    let all = lines(model);
     let mut title = vec![(Role::Title, "Help".to_owned())];
     let inner = {
         let room = usize::from(area.height.saturating_sub(2));

@@ -43,6 +43,23 @@ fn hinted(model: &Model) -> Vec<Action> {
                 Action::ClearLogs,
             ]
         }
+        Mode::Links => vec![
+            Action::Freeze,
+            Action::LinkOk,
+            Action::Heal,
+            Action::Isolate,
+            Action::Partition,
+            Action::BothWays,
+            Action::Delay,
+            Action::Reset,
+            Action::Rate,
+            Action::Flap,
+        ],
+        Mode::Drills if model.drills.running.is_some() => {
+            vec![Action::StopDrill, Action::NextPane, Action::Back]
+        }
+        Mode::Drills => vec![Action::Open, Action::NextPane, Action::Back],
+        Mode::Learn => vec![Action::Next, Action::NextPage, Action::PreviousPage],
         Mode::Editor => match &model.overlay {
             Some(Overlay::Editor(editor)) if editor.creating => {
                 vec![Action::Save, Action::NextField, Action::Cancel]

@@ -7,13 +7,19 @@ pub mod canvas;
 mod chart;
 mod cluster;
 mod confirm;
+pub mod drills;
 mod editor;
 pub mod help;
 mod hints;
 mod keys;
+pub mod learn;
+mod links;
 mod logs;
+mod map;
 mod members;
 mod palette;
+mod prose;
+mod timeline;
 mod value;
 
 use crate::hit::{Hit, Hits};
@@ -42,6 +48,9 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) -> Hits {
         Screen::Cluster => cluster::draw(model, &mut canvas),
         Screen::Keys => keys::draw(model, &mut canvas),
         Screen::Logs => logs::draw(model, &mut canvas),
+        Screen::Links => links::draw(model, &mut canvas),
+        Screen::Drills => drills::draw(model, &mut canvas),
+        Screen::Learn => learn::draw(model, &mut canvas),
     }
     match &model.overlay {
         Some(Overlay::Help { scroll }) => help::draw(model, *scroll, &mut canvas),
@@ -57,6 +66,10 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) -> Hits {
                 Purpose::Jump => "go to prefix: ",
                 Purpose::Filter => "find in all keys: ",
                 Purpose::LogFilter => "filter lines (!text excludes): ",
+                Purpose::Delay => "delay in ms: ",
+                Purpose::Rate => "limit in kB/s: ",
+                Purpose::Flap => "ms open / ms frozen: ",
+                Purpose::Partition => "two sides: ",
             };
             let row = layout::frame(model.size).hints;
             let used = canvas.put(row.x, row.y, row.width, label, Role::Key);
@@ -91,16 +104,26 @@ fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
+/// What the left side of the header needs to say who is looked at and how it is.
+const TITLE_LEAST: u16 = 28;
+
 /// Name, kind of session and health on the left, the screens on the right.
 fn header(model: &Model, canvas: &mut Canvas<'_>) {
     let row = layout::frame(model.size).header;
-    let tabs_width: u16 =
-        model.screens().map(|screen| screen.title().len() as u16 + 5).sum::<u16>();
-    let mut x = row.right().saturating_sub(tabs_width);
+    let label = |screen: Screen, short: bool| match short && screen != model.screen {
+        true => format!(" {} ", screen.number()),
+        false => format!(" {} {} ", screen.number(), screen.title()),
+    };
+    let width_of_tabs = |short: bool| {
+        model.screens().map(|screen| label(screen, short).len() as u16 + 1).sum::<u16>()
+    };
+    // Where names would crowd out the cluster's, the other screens are numbers.
+    let short = width_of_tabs(false) + TITLE_LEAST > row.width;
+    let mut x = row.right().saturating_sub(width_of_tabs(short));
     let left_width = x.saturating_sub(1);
     for screen in model.screens() {
         let on = screen == model.screen;
-        let label = format!(" {} {} ", screen.number(), screen.title());
+        let label = label(screen, short);
         let role = if on { Role::TabOn } else { Role::Dim };
         let used = canvas.put(x, row.y, label.len() as u16, &label, role);
         canvas.hit(Rect { x, width: used, ..row }, Hit::Tab(screen.number()));

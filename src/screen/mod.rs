@@ -5,6 +5,8 @@
 //! into updates. A command that takes long runs beside the rest, so the UI sees what happens
 //! meanwhile.
 
+mod links;
+
 use std::{
     io::IsTerminal,
     process::ExitCode,
@@ -19,7 +21,7 @@ use playground::{
 use tokio::sync::mpsc;
 use tui::fleet::{FleetCommand, FleetNode, FleetPort, FleetState, FleetUpdate, LogSource, link};
 
-use crate::output;
+use crate::{learn::Progress, output};
 
 /// Between views when nothing happens; every event is followed by a view at once.
 const VIEW_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,12 +61,16 @@ pub fn has_terminal() -> bool {
 }
 
 /// Opens the terminal UI on a local cluster and does what it is left with.
-pub async fn open_local(home: &Home, client: Client) -> anyhow::Result<ExitCode> {
+pub async fn open_local(
+    home: &Home,
+    client: Client,
+    course: Option<Progress>,
+) -> anyhow::Result<ExitCode> {
     if !has_terminal() {
         bail!("the terminal UI needs a terminal; `etcd-tui ps` and --snapshot do without");
     }
     let cluster = client.cluster.clone();
-    let session = local_session(client).await?;
+    let session = local_session(client, course).await?;
     let leave = match tui::run(session).await? {
         tui::Outcome::Detached => None,
         tui::Outcome::StopAll { purge } => Some(purge),
@@ -81,8 +87,12 @@ pub async fn open_local(home: &Home, client: Client) -> anyhow::Result<ExitCode>
 }
 
 /// Prints one frame of the terminal UI on a local cluster.
-pub async fn snapshot(client: Client, frame: Frame) -> anyhow::Result<ExitCode> {
-    let session = local_session(client).await?;
+pub async fn snapshot(
+    client: Client,
+    frame: Frame,
+    course: Option<Progress>,
+) -> anyhow::Result<ExitCode> {
+    let session = local_session(client, course).await?;
     let text = tui::snapshot(session, frame.width, frame.height, &frame.screen).await?;
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -119,18 +129,19 @@ pub async fn open_remote(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn local_session(client: Client) -> anyhow::Result<tui::Session> {
+async fn local_session(client: Client, course: Option<Progress>) -> anyhow::Result<tui::Session> {
     let view = client.view().await?;
     let (fleet, port) = link(LogSource::Files);
     let session = tui::Session {
         endpoints: view.endpoints(),
         title: view.cluster.clone(),
         fleet: Some(fleet),
+        course: course.as_ref().map(|progress| progress.read.clone()),
         read_only: false,
         no_color: no_color(),
         ..tui::Session::default()
     };
-    tokio::spawn(translate(Arc::new(client), view, port));
+    tokio::spawn(translate(Arc::new(client), view, port, course));
     Ok(session)
 }
 
@@ -139,7 +150,12 @@ fn no_color() -> bool {
 }
 
 /// Runs until the UI has gone.
-async fn translate(client: Arc<Client>, view: FleetView, port: FleetPort) {
+async fn translate(
+    client: Arc<Client>,
+    view: FleetView,
+    port: FleetPort,
+    course: Option<Progress>,
+) {
     let FleetPort { mut commands, updates } = port;
     // The feed shows when it heard of an event, so what is long past must not enter it.
     let since = view.event_seq.saturating_sub(RECENT_EVENTS);
@@ -150,6 +166,10 @@ async fn translate(client: Arc<Client>, view: FleetView, port: FleetPort) {
     loop {
         let updated = tokio::select! {
             command = commands.recv() => match command {
+                Some(FleetCommand::CourseDone(read)) => match &course {
+                    Some(progress) => remember(progress, read, &updates).await,
+                    None => Ok(()),
+                },
                 Some(command) => {
                     tokio::spawn(obey(Arc::clone(&client), command, updates.clone()));
                     Ok(())
@@ -206,6 +226,10 @@ async fn show(
     };
     let nodes = view.nodes.iter().map(node).collect();
     updates.send(FleetUpdate::View(nodes)).await?;
+    let capabilities = view.capabilities.iter().map(links::capability).collect();
+    updates.send(FleetUpdate::Capabilities(capabilities)).await?;
+    let peers = view.links.iter().map(links::link).collect();
+    updates.send(FleetUpdate::Links(peers)).await?;
     if view.operation != *operation {
         let progress = match (&view.operation, &operation) {
             (Some(text), _) => {
@@ -224,7 +248,25 @@ async fn show(
     Ok(())
 }
 
+async fn remember(
+    progress: &Progress,
+    read: Vec<String>,
+    updates: &mpsc::Sender<FleetUpdate>,
+) -> Sent {
+    match progress.save(read) {
+        Ok(()) => Ok(()),
+        Err(why) => updates.send(FleetUpdate::CommandFailed(why)).await,
+    }
+}
+
 async fn obey(client: Arc<Client>, command: FleetCommand, updates: mpsc::Sender<FleetUpdate>) {
+    if let Err(error) = carry_out(&client, command).await {
+        // The UI may have gone.
+        let _ = updates.send(FleetUpdate::CommandFailed(error.to_string())).await;
+    }
+}
+
+async fn carry_out(client: &Client, command: FleetCommand) -> Result<(), PlaygroundError> {
     let act = |verb, selector| Request::Act { verb, selector };
     let request = match command {
         FleetCommand::Kill(node) => act(Verb::Kill, node),
@@ -235,13 +277,16 @@ async fn obey(client: Arc<Client>, command: FleetCommand, updates: mpsc::Sender<
         FleetCommand::Resume(node) => act(Verb::Resume, node),
         FleetCommand::Wipe(node) => act(Verb::Wipe, node),
         FleetCommand::Replace(node) => Request::Replace { selector: node },
+        FleetCommand::Grow(nodes) => Request::Grow { nodes: Some(nodes) },
+        FleetCommand::Shrink(nodes) => Request::Shrink { nodes: Some(nodes) },
         FleetCommand::DownAll => act(Verb::Stop, "all".to_owned()),
-        FleetCommand::Detach => return,
+        FleetCommand::Links(changes) => return links::change(client, changes).await,
+        FleetCommand::Heal => Request::Heal,
+        FleetCommand::Fault(node, words) => links::fault(node, &words)?,
+        FleetCommand::StartDrill(_) | FleetCommand::StopDrill => return Ok(()),
+        FleetCommand::Detach | FleetCommand::CourseDone(_) => return Ok(()),
     };
-    if let Err(error) = client.perform(request).await {
-        // The UI may have gone.
-        let _ = updates.send(FleetUpdate::CommandFailed(error.to_string())).await;
-    }
+    client.perform(request).await.map(|_| ())
 }
 
 fn node(node: &NodeView) -> FleetNode {

@@ -1,0 +1,35 @@
+//! The drills there are, the one that runs, and what the last one found.
+
+use crate::lab::drill::{DrillCard, DrillProgress, DrillReport};
+
+#[derive(Clone, Debug, Default)]
+pub struct Drills {
+    /// The catalogue; empty until the supervisor's side tells it.
+    pub cards: Vec<DrillCard>,
+    pub cursor: usize,
+    /// The drill that was asked for and has not reported yet.
+    pub running: Option<String>,
+    /// Whether it was asked to stop.
+    pub stopping: bool,
+    /// The latest picture of the drill that runs, or that ran last.
+    pub progress: Option<DrillProgress>,
+    pub report: Option<DrillReport>,
+    /// What the screen shows.
+    pub shows: Shows,
+    /// Lines scrolled in the description, or in the report.
+    pub scroll: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shows {
+    #[default]
+    Catalogue,
+    Run,
+    Report,
+}
+
+impl Drills {
+    pub fn card(&self) -> Option<&DrillCard> {
+        self.cards.get(self.cursor)
+    }
+}

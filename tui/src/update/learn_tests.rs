@@ -1,0 +1,159 @@
+//! The course without a cluster: nothing is explained before it was guessed, done and seen.
+
+use crate::effect::Effect;
+use crate::fleet::{FleetCommand, FleetState, FleetUpdate};
+use crate::lab::lanes::Doing;
+use crate::model::Screen;
+use crate::model::learn::{Learn, Stage};
+use crate::msg::Msg;
+use crate::scene::*;
+
+const UP: FleetState = FleetState::Running;
+const DEAD: FleetState = FleetState::Exited;
+
+fn learn(scene: &Scene) -> &Learn {
+    scene.model.learn.as_ref().expect("a course")
+}
+
+fn commands(scene: &Scene) -> Vec<FleetCommand> {
+    let command = |effect: &Effect| match effect {
+        Effect::Fleet(command) => Some(command.clone()),
+        _ => None,
+    };
+    scene.effects.iter().filter_map(command).collect()
+}
+
+#[test]
+fn the_lanes_run_in_a_course_and_in_no_other_session() {
+    let mut scene = Scene::new(true, false);
+    assert!(!scene.effects.contains(&Effect::Lanes));
+    scene.model.learn = Some(Learn::new(crate::lab::course::builtin(), Vec::new()));
+    let effects = super::start(&mut scene.model, scene.now);
+    assert!(effects.contains(&Effect::Lanes));
+    scene.model.about.read_only = true;
+    let effects = super::start(&mut scene.model, scene.now);
+    assert!(!effects.contains(&Effect::Lanes), "they write");
+}
+
+#[test]
+fn nothing_is_done_or_explained_before_the_guess() {
+    let mut scene = Scene::course();
+    assert_eq!(learn(&scene).stage, Stage::Ask);
+    scene.press(&["n"]);
+    assert!(commands(&scene).is_empty());
+    scene.fleet(&[UP, DEAD, UP]).report(2, Err(refused()));
+    scene.served(60, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Ask, "it happened, and the guess is still owed");
+}
+
+#[test]
+fn a_page_is_guessed_done_seen_and_explained() {
+    let mut scene = Scene::course();
+    scene.press(&["enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Kill("follower".into())]);
+    scene.press(&["n"]);
+    assert!(commands(&scene).is_empty(), "once is enough");
+    scene.served(10, [true; 3]);
+    assert_eq!(learn(&scene).ticks, [false, true, true, true]);
+    scene.fleet(&[UP, UP, DEAD]).report(3, Err(refused())).served(10, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Act, "seen for a moment only");
+    scene.served(15, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Reveal);
+    assert!(learn(&scene).told.contains("puts was 100 ms"), "{}", learn(&scene).told);
+    scene.press(&["n"]);
+    assert_eq!((learn(&scene).step, learn(&scene).stage), (1, Stage::Act));
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Start("all".into())]);
+    scene.fleet(&[UP; 3]).up(3, 1, 3).served(30, [true; 3]);
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [FleetCommand::CourseDone(vec!["one-of-three".into()])]);
+    assert_eq!(learn(&scene).current().expect("a page").id, "the-leader");
+}
+
+#[test]
+fn ticks_that_hold_for_a_moment_only_explain_nothing() {
+    let mut scene = Scene::course();
+    scene.press(&["enter"]);
+    for _ in 0..4 {
+        scene.fleet(&[UP, UP, DEAD]).report(3, Err(refused())).served(15, [true; 3]);
+        scene.fleet(&[UP, UP, UP]).up(3, 1, 3).served(5, [true; 3]);
+    }
+    assert_eq!(learn(&scene).stage, Stage::Act);
+}
+
+#[test]
+fn a_lost_majority_stops_all_but_serializable_reads() {
+    let mut scene = Scene::course();
+    scene.press(&["right", "right", "down", "down", "enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Kill("majority".into())]);
+    scene.fleet(&[DEAD, DEAD, UP]).report(1, Err(refused())).report(2, Err(refused()));
+    scene.up(3, 0, 3).served(14, [false, false, true]);
+    assert_eq!(learn(&scene).ticks, [true, true, false, false, true]);
+    scene.served(30, [false, false, true]);
+    assert_eq!(learn(&scene).stage, Stage::Reveal);
+    assert_eq!(learn(&scene).lanes.doing(2), Doing::Serves);
+}
+
+#[test]
+fn a_page_begins_on_a_whole_cluster_of_three() {
+    let mut scene = Scene::course();
+    scene.fleet(&[UP, UP, DEAD]).report(3, Err(refused()));
+    scene.press(&["enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Start("all".into())]);
+    assert!(!learn(&scene).acted, "the deed itself is still to come");
+    let mut scene = Scene::course();
+    scene.fleet(&[UP; 5]).members(5);
+    for node in 1..=5 {
+        scene.up(node, 1, 3);
+    }
+    scene.press(&["enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Shrink(3)]);
+}
+
+#[test]
+fn a_refused_deed_can_be_tried_again() {
+    let mut scene = Scene::course();
+    scene.press(&["enter", "n"]);
+    scene.send(Msg::Fleet(FleetUpdate::CommandFailed("no".into())));
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Kill("follower".into())]);
+}
+
+#[test]
+fn the_one_that_is_replaced_is_the_dead_one() {
+    let mut scene = Scene::course();
+    scene.press(&["right", "right", "right", "n"]);
+    scene.fleet(&[UP, DEAD, UP]).report(2, Err(refused())).served(30, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Reveal);
+    scene.press(&["n", "down", "enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Replace("n2".into())]);
+}
+
+#[test]
+fn without_a_course_there_is_no_screen_for_it() {
+    let mut scene = Scene::local(3);
+    scene.press(&["6"]);
+    assert_eq!(scene.model.screen, Screen::Cluster);
+    assert!(scene.model.screens().all(|screen| screen != Screen::Learn));
+}
+
+#[test]
+fn a_course_goes_on_where_it_was_left() {
+    let done = vec!["one-of-three".to_owned(), "the-leader".to_owned()];
+    let learn = Learn::new(crate::lab::course::builtin(), done);
+    assert_eq!(learn.current().map(|page| page.id.as_str()), Some("two-of-three"));
+}
+
+#[test]
+fn faults_and_leaders_become_bands_of_the_picture() {
+    let mut scene = Scene::course();
+    scene.fleet(&[DEAD, UP, UP]).report(1, Err(refused())).up(2, 0, 4).up(3, 2, 4).up(2, 2, 4);
+    scene.served(10, [true; 3]);
+    scene.fleet(&[UP; 3]).up(1, 2, 4).served(10, [true; 3]);
+    let timeline = learn(&scene).timeline();
+    let band = timeline.bands.first().expect("a band");
+    assert_eq!((band.label.as_str(), band.from_ms, band.to_ms), ("n1 down", 3_000, Some(4_000)));
+    let leaders: Vec<(&str, u64)> =
+        timeline.leaders.iter().map(|leader| (leader.name.as_str(), leader.term)).collect();
+    assert!(leaders.ends_with(&[("n1", 3), ("", 0), ("n2", 4)]), "{leaders:?}");
+}
