@@ -6,6 +6,8 @@
 use clap::{Args, Parser, Subcommand};
 use playground::{Verb, launch::NAME_DEFAULT};
 
+use crate::engine_arguments::{EngineArguments, SettingsArguments};
+
 /// Local raft key-value clusters that speak etcd's v3 API, and a terminal UI for any of them.
 #[derive(Debug, Parser)]
 #[command(name = "etcd-tui", version, arg_required_else_help = true, after_help = SELECTORS)]
@@ -122,6 +124,10 @@ pub struct Up {
     #[arg(long, value_name = "FILE")]
     pub from_snapshot: Option<std::path::PathBuf>,
     #[command(flatten)]
+    pub engine: EngineArguments,
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    #[command(flatten)]
     pub snapshot: Snapshot,
 }
 
@@ -211,8 +217,9 @@ pub struct Select {
 pub struct Fault {
     /// Which nodes: n2, leader, follower[:k], minority, majority, all
     pub selector: String,
-    /// slow PERCENT, or none
-    #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+    /// slow PERCENT, disk-full, disk-error, fsync-delay MS, clock SECONDS, power-loss, bit-flip, or
+    /// none, which takes all of them back
+    #[arg(required = true, num_args = 1..=2, allow_negative_numbers = true)]
     pub fault: Vec<String>,
     /// Of which cluster
     #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]

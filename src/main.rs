@@ -11,7 +11,9 @@ mod allocator;
 mod backup;
 mod cli;
 mod connect;
+mod engine_arguments;
 mod flags;
+mod guard;
 mod learn;
 mod links;
 mod log_lines;
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "node") {
         arguments.remove(0);
         return node_command::run(arguments);
+    }
+    if arguments.first().is_some_and(|first| first == playground::engine::command::GUARD) {
+        return guard::run(&arguments[1..]);
     }
     match run(cli::Cli::parse()) {
         Ok(status) => status,

@@ -91,7 +91,7 @@ fn run_node(options: NodeOptions) -> ExitCode {
 /// Asks the kernel to kill this process when `parent` ends. It may have ended already, which
 /// the kernel does not tell; then this process has another parent by now.
 #[cfg(target_os = "linux")]
-fn tie_to_parent(parent: i32) -> Result<(), String> {
+pub fn tie_to_parent(parent: i32) -> Result<(), String> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
         .map_err(|error| format!("cannot tie this process to its parent: {error}"))?;
     match nix::unistd::getppid().as_raw() {
@@ -101,7 +101,7 @@ fn tie_to_parent(parent: i32) -> Result<(), String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn tie_to_parent(_: i32) -> Result<(), String> {
+pub fn tie_to_parent(_: i32) -> Result<(), String> {
     Err("--die-with-parent works on Linux only".into())
 }
 

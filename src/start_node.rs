@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use node::Server;
 use node::config::{self, Config};
+use node::faults::{self, DiskFaults};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{ClusterState, HttpUrl, NodeOptions};
@@ -36,9 +37,13 @@ async fn run(options: NodeOptions) -> anyhow::Result<()> {
         version = ETCD_VERSION,
         "starting a member"
     );
+    let faults = match &options.fault_file {
+        Some(path) => Some(faults::start(path).context("cannot use the fault file")?),
+        None => None,
+    };
     // A start may wait for others for long: a signal ends it as it ends a running member.
     let started = tokio::select! {
-        started = Server::start(config(options)) => Some(started?),
+        started = Server::start(config(options, faults)) => Some(started?),
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
     };
@@ -79,7 +84,7 @@ fn name_server() -> Option<std::net::SocketAddr> {
     std::env::var("ETCD_TUI_DNS_SERVER").ok()?.parse().ok()
 }
 
-fn config(options: NodeOptions) -> Config {
+fn config(options: NodeOptions, faults: Option<&'static DiskFaults>) -> Config {
     let NodeOptions { member, listen, clustering, danger, .. } = options;
     Config {
         name: member.name,
@@ -120,6 +125,7 @@ fn config(options: NodeOptions) -> Config {
         grpc_gateway: options.grpc_gateway,
         enable_v2: clustering.enable_v2,
         unsafe_no_fsync: danger.no_fsync,
+        faults,
         version: ETCD_VERSION.to_owned(),
     }
 }

@@ -5,7 +5,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use playground::{Home, launch, runner};
+use playground::{
+    Home, launch,
+    runner::{self, Programs},
+};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Names another program than this one as the node; for tests.
@@ -18,13 +21,12 @@ pub async fn run(home: &Home, name: &str) -> anyhow::Result<ExitCode> {
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
         .init();
-    runner::supervise(home.cluster(name), node_program()?).await?;
+    let guard = std::env::current_exe().context("cannot tell which program this is")?;
+    let node = node_program().unwrap_or_else(|| guard.clone());
+    runner::supervise(home.cluster(name), Programs { node, guard }).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn node_program() -> anyhow::Result<PathBuf> {
-    match std::env::var_os(NODE_PROGRAM).filter(|program| !program.is_empty()) {
-        Some(program) => Ok(PathBuf::from(program)),
-        None => std::env::current_exe().context("cannot tell which program this is"),
-    }
+fn node_program() -> Option<PathBuf> {
+    std::env::var_os(NODE_PROGRAM).filter(|program| !program.is_empty()).map(PathBuf::from)
 }

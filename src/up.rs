@@ -17,7 +17,8 @@ pub async fn up(home: &Home, arguments: cli::Up) -> anyhow::Result<ExitCode> {
         nodes: arguments.nodes,
         base_port: arguments.base_port,
         ephemeral: arguments.ephemeral,
-        ..UpRequest::default()
+        settings: arguments.settings.settings(),
+        engine: arguments.engine.choice()?,
     };
     let program = std::env::current_exe()?;
     let seed = arguments.from_snapshot.as_deref().map(backup::seed);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use playground::{
-    Client, FleetView, Home, LinkFault, LinkView, NodeFault, Request, launch,
+    Client, Engine, FleetView, Home, LinkFault, LinkView, NodeFault, Request, launch,
     spec::FleetSpec,
     view::{Health, NodeState, NodeView, Role},
 };
@@ -21,11 +21,12 @@ pub async fn ls(home: &Home, arguments: &cli::Ls) -> anyhow::Result<ExitCode> {
         output::print("there are no clusters yet: `etcd-tui up` creates one\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let heading = ["CLUSTER", "STATE", "HEALTH", "NODES", "ENDPOINTS"].map(str::to_owned);
+    let heading = ["CLUSTER", "ENGINE", "STATE", "HEALTH", "NODES", "ENDPOINTS"].map(str::to_owned);
     let mut rows = vec![heading.to_vec()];
     rows.extend(listed.iter().map(|it| {
         vec![
             it.cluster.clone(),
+            it.engine.clone(),
             it.state.to_owned(),
             it.health.map_or("-", Health::word).to_owned(),
             format!("{}/{}", it.running, it.nodes),
@@ -58,6 +59,8 @@ struct PsNode<'a> {
     term: Option<u64>,
     applied_index: Option<u64>,
     db_size: Option<i64>,
+    version: Option<&'a str>,
+    faults: Vec<String>,
 }
 
 impl<'a> PsDocument<'a> {
@@ -73,6 +76,8 @@ impl<'a> PsDocument<'a> {
             term: node.term,
             applied_index: node.applied_index,
             db_size: node.db_size,
+            version: node.version.as_deref(),
+            faults: node.faults.iter().map(ToString::to_string).collect(),
         };
         Self {
             cluster: &view.cluster,
@@ -104,7 +109,18 @@ pub async fn ps(home: &Home, arguments: &cli::Ps) -> anyhow::Result<ExitCode> {
 
 /// The nodes as a table; below it, why nodes are in states that nobody asked for.
 pub fn nodes_table(view: &FleetView) -> String {
-    let heading = ["NODE", "STATE", "PID", "ROLE", "TERM", "APPLIED", "DB", "MEMBER", "CLIENT URL"];
+    let heading = [
+        "NODE",
+        "STATE",
+        "PID",
+        "ROLE",
+        "TERM",
+        "APPLIED",
+        "DB",
+        "MEMBER",
+        "VERSION",
+        "CLIENT URL",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let shown = |fact: Option<u64>| fact.map_or_else(|| "-".to_owned(), |it| it.to_string());
     rows.extend(view.nodes.iter().map(|node| {
@@ -117,11 +133,21 @@ pub fn nodes_table(view: &FleetView) -> String {
             shown(node.applied_index),
             node.db_size.map_or_else(|| "-".to_owned(), output::bytes),
             node.member_id.clone().unwrap_or_else(|| "-".to_owned()),
+            node.version.clone().unwrap_or_else(|| "-".to_owned()),
             node.client_url.clone(),
         ]
     }));
+    if view.engine == Engine::Builtin.word() {
+        // Every node is this program.
+        let version = heading.iter().position(|it| *it == "VERSION").unwrap_or_default();
+        rows.iter_mut().for_each(|row| drop(row.remove(version)));
+    }
     let mut text = output::table(&rows);
     for node in &view.nodes {
+        if !node.faults.is_empty() {
+            let faults: Vec<String> = node.faults.iter().map(ToString::to_string).collect();
+            text.push_str(&format!("{} suffers from: {}\n", node.name, faults.join(", ")));
+        }
         if let Some(why) = &node.why {
             text.push_str(&format!("{}: {why}\n", node.name));
         }

@@ -153,7 +153,11 @@ async fn begin(
 }
 
 fn wal_options(config: &Config) -> WalOptions {
-    WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() }
+    WalOptions {
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        faults: config.faults,
+        ..WalOptions::default()
+    }
 }
 
 fn founders(config: &Config) -> Members {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::DiskFaults;
 use crate::features::Features;
 pub use crate::net::{Security, SocketOptions, TlsOptions, TlsProtocol, TlsVersion};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub enable_v2: bool,
     /// Skip every fsync: for tests and throw-away clusters.
     pub unsafe_no_fsync: bool,
+    /// What is wrong with the disk, on request.
+    pub faults: Option<&'static DiskFaults>,
     /// What `/version` and Status say.
     pub version: String,
 }

@@ -17,6 +17,7 @@ pub mod config;
 pub mod consensus;
 mod disaster;
 mod discovery;
+pub mod faults;
 pub mod features;
 pub mod founders;
 pub mod kv;
@@ -34,6 +35,7 @@ pub mod storage;
 mod tasks;
 mod upkeep;
 pub mod v2;
+pub mod wall_clock;
 pub mod watch;
 
 pub use bootstrap::Error;

@@ -25,8 +25,11 @@ pub struct Diagnosis {
 const REMOVED: &str =
     "this member was removed from the cluster: `etcd-tui replace` wipes it and adds it again";
 
+const DAMAGED: &str = "its log is damaged, and a member that guesses would forget what it promised: `etcd-tui \
+     replace` removes it and adds it again";
+
 /// Text in the log, and what it means. The first match wins, so the specific come first.
-const TEXTS: [(&str, &str); 9] = [
+const TEXTS: [(&str, &str); 13] = [
     ("must be removed", REMOVED),
     ("has been permanently removed", REMOVED),
     (
@@ -52,6 +55,13 @@ const TEXTS: [(&str, &str); 9] = [
         "unmatched member while checking PeerURLs",
         "--initial-cluster does not match the members of the cluster: `etcd-tui replace` joins it \
          properly",
+    ),
+    ("crc mismatch", DAMAGED),
+    ("max entry size limit exceeded", DAMAGED),
+    ("wal: unexpected EOF", DAMAGED),
+    (
+        "flag provided but not defined",
+        "this program does not know a flag that its version should: name another with --etcd-bin",
     ),
     ("no space left on device", "the disk is full: free some space, then start it again"),
     (
@@ -94,6 +104,7 @@ pub fn last_words(tail: &[String]) -> Option<String> {
         ["\"level\":\"error\"", "\"level\":\"fatal\"", "\"level\":\"panic\"", "panicked at"]
             .iter()
             .any(|mark| line.contains(mark))
+            || line.starts_with("panic: ")
     };
     let line = tail.iter().rev().find(is_error).or_else(|| tail.last())?;
     Some(summary(line))
@@ -152,6 +163,24 @@ mod tests {
         );
         assert_eq!(diagnosis.why, "exited with status 1: cannot open: permission denied");
         assert_eq!(why(Exit::Code(3), &[]).why, "exited with status 3");
+    }
+
+    #[test]
+    fn a_damaged_log_of_etcd_is_recognised() {
+        for line in [
+            "{\"level\":\"fatal\",\"msg\":\"discovery failed\",\"error\":\"walpb: crc mismatch\"}",
+            "{\"level\":\"fatal\",\"msg\":\"x\",\"error\":\"wal: max entry size limit exceeded\"}",
+        ] {
+            assert!(why(Exit::Code(1), &[line]).why.starts_with("its log is damaged"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_panic_is_found_above_its_trace() {
+        let mut lines = vec!["panic: failed to commit"];
+        lines.extend(["goroutine 1 [running]:"; 50]);
+        let diagnosis = why(Exit::Code(2), &lines);
+        assert_eq!(diagnosis.why, "exited with status 2: panic: failed to commit");
     }
 
     #[test]

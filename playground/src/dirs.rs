@@ -7,7 +7,7 @@
 //!   state.json                          pids and member ids; written by the supervisor
 //!   lock                                flock held by the supervisor for its life
 //!   supervisor.log  events.jsonl
-//!   nodes/n1/{data,data.trash-<seconds>,node.log,node.log.1…}
+//!   nodes/n1/{data,data.trash-<seconds>,node.log,node.log.1…,faults,bit-flip.json}
 //! ```
 //!
 //! The lock, not the socket file, says whether a supervisor lives: the kernel drops it with
@@ -107,6 +107,15 @@ impl ClusterDirs {
     }
     pub fn data(&self, node: &str) -> PathBuf {
         self.node(node).join("data")
+    }
+    pub fn faults(&self, node: &str) -> PathBuf {
+        self.node(node).join("faults")
+    }
+    pub fn synced(&self, node: &str) -> PathBuf {
+        beside(&self.faults(node), "synced")
+    }
+    pub fn bit_flip(&self, node: &str) -> PathBuf {
+        self.node(node).join("bit-flip.json")
     }
     pub fn log(&self, node: &str) -> PathBuf {
         self.node(node).join("node.log")
@@ -218,6 +227,14 @@ pub(crate) fn lock_launch() -> Option<File> {
     let file = open_lock(&user_dir().ok()?.join("launch.lock")).ok()?;
     file.lock().ok()?;
     Some(file)
+}
+
+/// The path with one more ending.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Creates a directory and its parents for this user alone.

@@ -21,7 +21,7 @@ use crate::{
     classify::last_words,
     client::Client,
     dirs::{self, ClusterDirs, Home},
-    engine::Settings,
+    engine::{Choice, Settings},
     fleet::{Fleet, Identity},
     logs, ports,
     protocol::Request,
@@ -52,6 +52,7 @@ pub struct UpRequest {
     pub base_port: Option<u16>,
     pub ephemeral: bool,
     pub settings: Settings,
+    pub engine: Choice,
 }
 
 /// What `up` found.
@@ -97,20 +98,29 @@ pub async fn up(
     // Taken also for a cluster that exists: its nodes may find the ports of a plan not yet used.
     let launching = dirs::lock_launch();
     let created = create(home, &dirs, request, seed)?;
-    let remarks =
-        if created { Vec::new() } else { remarks(&FleetSpec::load(&dirs.spec())?, request) };
+    let mut remarked = Vec::new();
     if !created {
+        let mut spec = FleetSpec::load(&dirs.spec())?;
+        remarked = remarks(&spec, request);
         match Client::connect(home, &request.name).await {
-            Ok(client) => return Ok(Up { outcome: UpOutcome::Attached, remarks, client }),
+            Ok(client) => {
+                remarked.extend(request.engine.remarks(&spec));
+                return Ok(Up { outcome: UpOutcome::Attached, remarks: remarked, client });
+            }
             Err(PlaygroundError::NotRunning(_)) => {}
             Err(error) => return Err(error),
+        }
+        let (revised, changed) = request.engine.revise(&mut spec)?;
+        remarked.extend(revised);
+        if changed {
+            spec.save(&dirs.spec())?;
         }
     }
     let outcome = if created { UpOutcome::Created } else { UpOutcome::Restarted };
     let client = start_supervisor(home, &request.name, program).await?;
     wait_listening(&client).await?;
     drop(launching);
-    Ok(Up { outcome, remarks, client })
+    Ok(Up { outcome, remarks: remarked, client })
 }
 
 /// Plans the cluster unless it exists. True when it was planned now.
@@ -140,8 +150,8 @@ fn create(
         }
     }
     let held = ports::hold(request.base_port, count, &taken)?;
-    let mut spec =
-        FleetSpec::new(&request.name, count, held.base, rand::random(), request.ephemeral);
+    let spec = FleetSpec::new(&request.name, count, held.base, rand::random(), request.ephemeral);
+    let mut spec = request.engine.plan(spec)?;
     spec.settings = request.settings;
     for node in &spec.nodes {
         dirs.create_node(&node.name)?;
@@ -171,6 +181,9 @@ fn remarks(spec: &FleetSpec, request: &UpRequest) -> Vec<String> {
             "cluster {name} keeps its ports, which begin at {}, not at {asked}",
             spec.base_port
         ));
+    }
+    if !request.settings.is_empty() && request.settings != spec.settings {
+        remarks.push(format!("cluster {name} keeps the settings it was created with"));
     }
     if request.ephemeral && !spec.ephemeral {
         remarks.push(format!("cluster {name} was created to be kept: `down` will not delete it"));
@@ -356,6 +369,7 @@ fn stopped_view(home: &Home, name: &str) -> Result<FleetView, PlaygroundError> {
 #[allow(missing_docs, reason = "the fields are the columns of `ls`")]
 pub struct Listed {
     pub cluster: String,
+    pub engine: String,
     pub state: &'static str,
     pub health: Option<crate::view::Health>,
     pub nodes: usize,
@@ -390,10 +404,12 @@ pub async fn list(home: &Home) -> Result<Vec<Listed>, PlaygroundError> {
                 nodes: view.nodes.len(),
                 running: view.nodes.iter().filter(|it| it.state == NodeState::Running).count(),
                 endpoints: view.endpoints(),
+                engine: view.engine,
                 cluster: name,
                 directory: dirs.path().display().to_string(),
             },
             Err(_) => Listed {
+                engine: String::new(),
                 state: "damaged",
                 health: None,
                 nodes: 0,

@@ -37,6 +37,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// Its arguments.
     pub argv: Vec<String>,
+    /// Variables beside those of the supervisor.
+    pub environment: Vec<(String, String)>,
     /// Its working directory.
     pub directory: PathBuf,
     /// Where its output is appended.
@@ -88,6 +90,7 @@ fn spawn(launch: &Launch) -> io::Result<Child> {
             command.env_remove(name);
         }
     }
+    command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
     command.spawn()
 }
 
@@ -95,7 +98,8 @@ fn spawn(launch: &Launch) -> io::Result<Child> {
 fn is_foreign(name: &str) -> bool {
     name.starts_with("ETCD_") || name.starts_with("ETCDCTL_") || {
         let lower = name.to_ascii_lowercase();
-        ["http_proxy", "https_proxy", "all_proxy", "no_proxy"].contains(&lower.as_str())
+        ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"]
+            .contains(&lower.as_str())
     }
 }
 
@@ -220,6 +224,7 @@ mod tests {
         let launch = Launch {
             program: "/bin/sh".into(),
             argv: vec!["-c".into(), "echo out; echo err >&2; exit 3".into()],
+            environment: Vec::new(),
             directory: dir.path().to_owned(),
             log: dir.path().join("log"),
         };
@@ -237,6 +242,7 @@ mod tests {
         let launch = || Launch {
             program: "/bin/sleep".into(),
             argv: vec!["60".into()],
+            environment: Vec::new(),
             directory: dir.path().to_owned(),
             log: dir.path().join("log"),
         };

@@ -1,4 +1,4 @@
-//! `cluster.toml`: the plan of one cluster, and the command lines that follow from it.
+//! `cluster.toml`: the plan of one cluster.
 //!
 //! The plan is written before the first process starts and is the only source of ports, names
 //! and directories from then on: a restart never picks anything anew. What a node was started
@@ -11,13 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     PlaygroundError,
-    dirs::ClusterDirs,
-    engine::{Engine, Settings},
+    engine::{Binary, Engine, Settings, Version},
 };
 
 /// Most nodes of one cluster. Etcd itself advises against more than seven.
 pub const NODES_MAX: usize = 9;
-/// Ports set aside for one node; two are in use.
+/// Ports set aside for one node: clients, peers, metrics, and the proxy to its peers.
 pub const PORTS_PER_NODE: u16 = 10;
 
 const FORMAT: u32 = 1;
@@ -39,8 +38,18 @@ pub struct NodeSpec {
     pub name: String,
     pub client_port: u16,
     pub peer_port: u16,
+    /// The host under which peers reach it; it listens on 127.0.0.1 whatever they are told.
+    #[serde(default = "loopback")]
+    pub peer_host: String,
     pub initial_cluster: String,
     pub initial_cluster_state: InitialState,
+    /// The program of this node alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<Binary>,
+}
+
+fn loopback() -> String {
+    "127.0.0.1".to_owned()
 }
 
 impl NodeSpec {
@@ -61,6 +70,11 @@ impl NodeSpec {
 
     /// Where peers reach it.
     pub fn peer_url(&self) -> String {
+        format!("http://{}:{}", self.peer_host, self.peer_port)
+    }
+
+    /// Where it listens for peers.
+    pub fn listen_peer_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.peer_port)
     }
 }
@@ -83,6 +97,9 @@ pub struct FleetSpec {
     /// Knobs for every node.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub settings: Settings,
+    /// The program of every node that has none of its own, if the engine is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<Binary>,
     /// In the order of their names.
     pub nodes: Vec<NodeSpec>,
 }
@@ -99,14 +116,40 @@ impl FleetSpec {
             ephemeral,
             base_port,
             settings: Settings::default(),
+            binary: None,
             nodes: Vec::new(),
         };
         spec.nodes = (1..=count).map(|number| spec.plan_node(number)).collect();
-        let everyone = spec.initial_cluster();
-        for node in &mut spec.nodes {
+        spec.introduce_founders();
+        spec
+    }
+
+    /// The same plan for another engine, as long as no node has been started.
+    pub fn run_by(mut self, engine: Engine, binary: Option<Binary>) -> Self {
+        self.engine = engine;
+        self.binary = binary;
+        for node in &mut self.nodes {
+            node.peer_host = peer_host(engine);
+        }
+        self.introduce_founders();
+        self
+    }
+
+    /// The program of a node; none is our own.
+    pub fn binary_of<'a>(&'a self, node: &'a NodeSpec) -> Option<&'a Binary> {
+        node.binary.as_ref().or(self.binary.as_ref())
+    }
+
+    /// The oldest version of etcd among the nodes.
+    pub fn oldest_version(&self) -> Option<Version> {
+        self.nodes.iter().filter_map(|node| self.binary_of(node)).map(|it| it.version).min()
+    }
+
+    fn introduce_founders(&mut self) {
+        let everyone = self.initial_cluster();
+        for node in &mut self.nodes {
             node.initial_cluster.clone_from(&everyone);
         }
-        spec
     }
 
     /// Checks a number of nodes asked for by a user.
@@ -163,35 +206,6 @@ impl FleetSpec {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// The arguments of `node`'s process, the first being the subcommand.
-    pub fn argv(&self, node: &NodeSpec, dirs: &ClusterDirs, supervisor: u32) -> Vec<String> {
-        let state = match node.initial_cluster_state {
-            InitialState::New => "new",
-            InitialState::Existing => "existing",
-        };
-        let data_dir = dirs.data(&node.name).display().to_string();
-        let flags: [(&str, &str); 11] = [
-            ("--name", &node.name),
-            ("--data-dir", &data_dir),
-            ("--listen-client-urls", &node.client_url()),
-            ("--advertise-client-urls", &node.client_url()),
-            ("--listen-peer-urls", &node.peer_url()),
-            ("--initial-advertise-peer-urls", &node.peer_url()),
-            ("--initial-cluster", &node.initial_cluster),
-            ("--initial-cluster-token", &self.token),
-            ("--initial-cluster-state", state),
-            ("--log-format", "json"),
-            ("--die-with-parent", &supervisor.to_string()),
-        ];
-        let mut argv = vec!["node".to_owned()];
-        for (flag, value) in flags {
-            argv.push(flag.to_owned());
-            argv.push(value.to_owned());
-        }
-        argv.extend(self.settings.flags());
-        argv
-    }
-
     /// Reads a plan.
     pub fn load(path: &Path) -> Result<Self, PlaygroundError> {
         let text = std::fs::read_to_string(path).map_err(PlaygroundError::file("read", path))?;
@@ -220,14 +234,24 @@ impl FleetSpec {
             name: format!("n{number}"),
             client_port,
             peer_port: client_port.saturating_add(1),
+            peer_host: peer_host(self.engine),
             initial_cluster: String::new(),
             initial_cluster_state: InitialState::New,
+            binary: None,
         }
     }
 
     fn initial_cluster(&self) -> String {
         let pair = |node: &NodeSpec| format!("{}={}", node.name, node.peer_url());
         self.nodes.iter().map(pair).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// See [`crate::engine::command`]: Go asks no proxy for loopback addresses.
+fn peer_host(engine: Engine) -> String {
+    match engine {
+        Engine::Builtin => loopback(),
+        Engine::Etcd => "0.0.0.0".to_owned(),
     }
 }
 
@@ -300,23 +324,5 @@ mod tests {
             assert!(FleetSpec::check_name(name).unwrap_err().is_usage(), "{name:?}");
         }
         assert!(FleetSpec::check_name("my-cluster-2").is_ok());
-    }
-
-    #[test]
-    fn the_command_line_is_complete() {
-        let spec = three();
-        let home = crate::dirs::Home::new("/state");
-        let argv = spec.argv(&spec.nodes[1], &home.cluster("default"), 42).join(" ");
-        assert_eq!(
-            argv,
-            "node --name n2 --data-dir /state/clusters/default/nodes/n2/data \
-             --listen-client-urls http://127.0.0.1:23800 \
-             --advertise-client-urls http://127.0.0.1:23800 \
-             --listen-peer-urls http://127.0.0.1:23801 \
-             --initial-advertise-peer-urls http://127.0.0.1:23801 \
-             --initial-cluster n1=http://127.0.0.1:23791,n2=http://127.0.0.1:23801,\
-             n3=http://127.0.0.1:23811 --initial-cluster-token default-0000000000000007 \
-             --initial-cluster-state new --log-format json --die-with-parent 42"
-        );
     }
 }

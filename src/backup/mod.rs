@@ -15,9 +15,9 @@ use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
 use node::backup::{self, file::Hash};
 use node::founders::Founders;
-use playground::PlaygroundError;
 use playground::dirs::ClusterDirs;
 use playground::spec::FleetSpec;
+use playground::{Engine, PlaygroundError};
 
 use crate::flags::{self, NodeOptions, Request};
 use crate::output;
@@ -84,6 +84,13 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
 /// Restores every node of a cluster of the playground from a file.
 pub fn seed(file: &Path) -> impl Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError> {
     move |spec, dirs| {
+        if spec.engine != Engine::Builtin {
+            return Err(PlaygroundError::Refused(
+                "--from-snapshot is for the builtin engine: put the data into a cluster of that, \
+                 or restore a member of etcd with `etcdutl snapshot restore`"
+                    .to_owned(),
+            ));
+        }
         let members = spec.nodes.iter().map(|node| (node.name.clone(), vec![node.peer_url()]));
         let members: Vec<_> = members.collect();
         for node in &spec.nodes {

@@ -1,5 +1,7 @@
 //! From settings to [`NodeOptions`]: each group builds its part.
 
+use std::path::PathBuf;
+
 use node::config::{Auth, AutoCompaction, Discovery, Http, Limits, Security, Slow, Upkeep};
 
 use super::FlagError;
@@ -31,6 +33,8 @@ pub struct NodeOptions {
     pub peer_proxy: Option<String>,
     /// End when this process does (set by the supervisor).
     pub die_with_parent: Option<i32>,
+    /// Where the supervisor asks for faults.
+    pub fault_file: Option<PathBuf>,
     /// Harmless oddities for the log.
     pub warnings: Vec<String>,
 }
@@ -56,6 +60,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         danger: danger::build(settings)?,
         peer_proxy: proxy::build(settings)?,
         die_with_parent: internal::build(settings)?,
+        fault_file: internal::fault_file(settings),
         warnings,
         member,
         listen,
@@ -64,7 +69,6 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;

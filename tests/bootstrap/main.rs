@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod article;
 mod discovery;
 mod dns;
 mod settings;

@@ -15,6 +15,7 @@ mod support;
 mod auth;
 mod auth_wire;
 mod backup;
+mod bad_input;
 mod cluster;
 mod concurrency;
 mod found;

@@ -5,7 +5,7 @@
 //! this host's. `--cors` says whose pages may read answers. Words and headers are etcd's.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 
 use super::http::{Reply, text};
 use crate::config::Http;
@@ -26,8 +26,23 @@ fn host_of<B>(request: &Request<B>) -> String {
     bare.unwrap_or(host).to_owned()
 }
 
+/// HTTP/1.1 asks for one host, no more and no less; a name that is left out or said twice
+/// would be judged as another than the one that was meant.
+fn wrong_host<B>(request: &Request<B>) -> Option<&'static str> {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 if request.version() == Version::HTTP_11 => {
+            Some("400 Bad Request: missing required Host header")
+        }
+        0 | 1 => None,
+        _ => Some("400 Bad Request: too many Host headers"),
+    }
+}
+
 /// The answer to a request that may not be made.
 pub fn refusal<B>(rules: &Http, request: &Request<B>, secure: bool) -> Option<Reply> {
+    if let Some(why) = wrong_host(request) {
+        return Some(text(StatusCode::BAD_REQUEST, why));
+    }
     if secure || allows(&rules.host_whitelist, "*") {
         return None;
     }
@@ -99,6 +114,23 @@ mod tests {
             assert_eq!(ask(host, false), Some(421), "{host}");
             assert_eq!(ask(host, true), None, "{host}");
         }
+    }
+
+    #[test]
+    fn one_host_is_named() {
+        let ask = |version: Version, hosts: &[&str]| {
+            let mut request = Request::builder().version(version);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let request = request.body(()).unwrap();
+            refusal(&rules(&[], &[]), &request, true).map(|reply| reply.status().as_u16())
+        };
+        assert_eq!(ask(Version::HTTP_11, &["a"]), None);
+        assert_eq!(ask(Version::HTTP_11, &[]), Some(400));
+        assert_eq!(ask(Version::HTTP_11, &["a", "b"]), Some(400));
+        assert_eq!(ask(Version::HTTP_10, &[]), None);
+        assert_eq!(ask(Version::HTTP_2, &[]), None);
     }
 
     #[test]

@@ -81,6 +81,13 @@ impl<S> Mended<S> {
                         self.state = State::Frames { decoder, block: None, rewriting: false };
                     }
                 }
+                // No frame may be this long; who waited for its end would keep all of it.
+                State::Frames { block, .. } if declares_too_much(&self.raw) => {
+                    if let Some(open) = block.take() {
+                        self.ready.extend(open.original);
+                    }
+                    self.state = State::Aside;
+                }
                 State::Frames { decoder, block, rewriting } => {
                     let Some(frame) = take_frame(&mut self.raw) else { return };
                     let done = one_frame(frame, decoder, block, rewriting, &mut self.ready);
@@ -99,11 +106,19 @@ impl<S> Mended<S> {
     }
 }
 
+/// The length of the frame at the front, as its header has it.
+fn declared(raw: &[u8]) -> Option<usize> {
+    let [high, middle, low, ..] = *raw.first_chunk::<FRAME_HEADER>()?;
+    Some(u32::from_be_bytes([0, high, middle, low]) as usize)
+}
+
+fn declares_too_much(raw: &[u8]) -> bool {
+    declared(raw).is_some_and(|length| length > FRAME_MAX)
+}
+
 /// One whole frame off the front, header included.
 fn take_frame(raw: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let head = raw.first_chunk::<FRAME_HEADER>()?;
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-    let total = FRAME_HEADER + length;
+    let total = FRAME_HEADER + declared(raw)?;
     (raw.len() >= total).then(|| raw.drain(..total).collect())
 }
 
@@ -368,6 +383,20 @@ mod tests {
             for step in [1, 4096] {
                 assert_eq!(through(&bytes, step).await, bytes);
             }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_frame_that_is_too_long_is_not_waited_for() {
+        let open_block = [0, 0, 1, HEADERS, 0, 0, 0, 0, 1, 0x88];
+        for before in [&[][..], &open_block] {
+            let said = [PREFACE, before, &[0xff; FRAME_HEADER]].concat();
+            let (mut client, server) = tokio::io::duplex(1024);
+            tokio::io::AsyncWriteExt::write_all(&mut client, &said).await.unwrap();
+            let mut heard = vec![0; said.len()];
+            // The client goes on talking, so nothing but the header can tell.
+            Mended::new(server).read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, said);
         }
     }
 

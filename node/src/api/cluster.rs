@@ -1,6 +1,6 @@
 //! The Cluster service: who belongs to the cluster.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use prost::Message as _;
 use proto::command::{MemberChange, command::Kind, member_change};
@@ -18,6 +18,7 @@ use super::status::{no_leader, to_status};
 use crate::cluster::members::member_id;
 use crate::cluster::{ClusterError, rules};
 use crate::metrics::Metrics;
+use crate::wall_clock;
 
 /// A learner this far behind its leader, in percent of the log, is not ready to vote.
 const READY_PERCENT: u64 = 90;
@@ -131,7 +132,7 @@ impl Cluster for Service {
         self.require_admin(&request).await?;
         let request = request.into_inner();
         let peer_urls = check_urls(&request.peer_ur_ls)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = wall_clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let id = member_id(&peer_urls, &self.member.config.bootstrap.token, Some(now));
         let change = MemberChange {
             kind: member_change::Kind::Add as i32,

@@ -1,6 +1,6 @@
 //! Who sends a request: what it shows, and whom that makes of it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{Extensions, HeaderMap};
 use tonic::{Request, Status};
@@ -102,7 +102,7 @@ impl Service {
 
 /// The time that signed tokens are dated with.
 pub fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    crate::wall_clock::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

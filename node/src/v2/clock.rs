@@ -1,7 +1,7 @@
 //! The clock of v2: while this member leads, what has expired goes.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use prost::Message as _;
 use proto::command::command::Kind;
@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// This member's clock in nanoseconds since 1970.
 pub fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = crate::wall_clock::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 

@@ -66,7 +66,7 @@ impl Stats {
     pub fn led_by(&self, leader: u64) {
         let mut known = self.leader.lock();
         if known.is_none_or(|(before, _)| before != leader) {
-            *known = Some((leader, SystemTime::now()));
+            *known = Some((leader, crate::wall_clock::now()));
         }
     }
 }

@@ -44,12 +44,21 @@ pub fn capabilities(engine: Engine) -> Vec<Capability> {
 
 /// Why this cannot be done, if it cannot.
 pub fn missing(engine: Engine, name: &str) -> Option<String> {
-    let not_yet = || Some("this version of etcd-tui cannot do it".to_owned());
+    let own_only = |what: &str| {
+        Some(format!("an unmodified etcd cannot be told {what}: --engine builtin can"))
+    };
     match (name, engine) {
-        ("proc.kill" | "proc.pause" | "learner", _) => None,
-        ("link" | "link.oneway", Engine::Builtin) => None,
-        ("disk.full", Engine::Etcd) => None,
-        _ => not_yet(),
+        ("proc.kill" | "proc.pause" | "learner" | "disk.full" | "corrupt", _)
+        | ("link" | "link.oneway", _) => None,
+        ("disk.slow" | "disk.error" | "clock" | "power", Engine::Builtin) => None,
+        ("disk.slow", Engine::Etcd) => own_only("that its disk is slow"),
+        ("disk.error", Engine::Etcd) => own_only("that its disk is broken"),
+        ("clock", Engine::Etcd) => own_only("another time of day"),
+        ("power", Engine::Etcd) => Some(
+            "an unmodified etcd does not tell how far its log is synced: --engine builtin does"
+                .to_owned(),
+        ),
+        _ => Some("this version of etcd-tui cannot do it".to_owned()),
     }
 }
 

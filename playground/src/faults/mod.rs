@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlaygroundError;
 
+pub mod at_rest;
+pub mod control;
 pub mod duty;
+pub mod limit;
 
 /// Most of the time that a slow node may be frozen: beyond it would be a pause.
 pub const SLOW_PERCENT_MAX: u8 = 95;

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use super::{Due, Input, Process, Supervisor, state};
 use crate::{
     classify::{self, Exit},
-    engine::Engine,
+    engine::{self, Engine},
     fleet::{FleetEffect, FleetEvent, Signal},
     logs, ports, probe,
     process::{self, Launch, ProcessIdentity},
@@ -19,7 +19,8 @@ const PROBE_SOON: Duration = Duration::from_millis(150);
 /// Between probes of a node that serves.
 const PROBE_CALM: Duration = Duration::from_millis(500);
 /// Log lines read to find out why a process ended.
-const LAST_LINES: usize = 60;
+/// Enough for the stacks that Go prints behind its reason.
+const LAST_LINES: usize = 300;
 
 impl Supervisor {
     /// Carries out effects, and the effects of their outcomes.
@@ -53,6 +54,7 @@ impl Supervisor {
     }
 
     async fn spawn(&mut self, node: &str, epoch: u64) -> Result<u32, String> {
+        self.begin_without_faults(node)?;
         let proxy = self.open_proxy(node);
         let spec = self.spec.node(node).ok_or_else(|| format!("{node} is not in the plan"))?;
         for port in [spec.client_port, spec.peer_port] {
@@ -60,23 +62,29 @@ impl Supervisor {
                 return Err(why);
             }
         }
-        let mut argv = self.spec.argv(spec, &self.dirs, std::process::id());
-        if self.spec.engine == Engine::Builtin
-            && let Some(port) = proxy
-        {
-            argv.push(format!("--peer-proxy=http://127.0.0.1:{port}"));
-        }
+        let command =
+            engine::command::command(&self.spec, spec, &self.dirs, std::process::id(), proxy);
         let directory = self.dirs.node(node);
-        record_argv(&directory, &argv);
+        record_argv(&directory, &command.shown);
         let log = self.dirs.log(node);
         let log_start = logs::size(&log);
         let url = spec.client_url();
-        let launch = Launch { program: self.program.clone(), argv, directory, log };
+        let program = match self.spec.engine {
+            Engine::Builtin => self.programs.node.clone(),
+            Engine::Etcd => self.programs.guard.clone(),
+        };
+        let launch = Launch {
+            program: program.clone(),
+            argv: command.argv,
+            environment: command.environment,
+            directory,
+            log,
+        };
         let child = self
             .spawner
             .spawn(launch)
             .await
-            .map_err(|error| format!("cannot run {}: {error}", self.program.display()))?;
+            .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
         let pid = child.id();
         let channel = probe::channel(&url).map_err(|error| error.to_string())?;
         self.channels.insert(node.to_owned(), channel.clone());
@@ -103,10 +111,12 @@ impl Supervisor {
             let Some(process) = self.processes.remove(&node) else { continue };
             process.prober.abort();
             self.channels.remove(&node);
-            self.faults.forget(&node);
             let tail = logs::tail(&self.dirs.log(&node), process.log_start, LAST_LINES);
             let on_request = process.killed && exit == Exit::Signal(9);
-            let diagnosis = classify::classify(exit, &tail.unwrap_or_default(), on_request);
+            let mut diagnosis = classify::classify(exit, &tail.unwrap_or_default(), on_request);
+            if let Some(why) = self.end_of_faults(&node, on_request) {
+                diagnosis.why = why;
+            }
             self.feed(&node, process.epoch, FleetEvent::Exited(diagnosis)).await;
         }
         self.save_state();

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::{ActiveProcedure, Answered, Due, Input, Supervisor, requests::refuse};
 use crate::{
+    faults::at_rest,
     fleet::{Identity, Order},
     members::{Answer, Next, Procedure, Step},
     ports,
@@ -273,6 +274,7 @@ impl Supervisor {
             let text = |error: crate::PlaygroundError| error.to_string();
             self.dirs.create_node(node).map_err(text)?;
             self.dirs.trash_data(node).map_err(text)?;
+            at_rest::flip_back(&self.dirs.bit_flip(node)).map_err(text)?;
             if self.spec.node(node).is_none() {
                 self.spec.enroll(spec.clone());
                 self.fleet.enroll(Identity {

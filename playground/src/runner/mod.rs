@@ -102,7 +102,7 @@ struct ActiveProcedure {
 
 struct Supervisor {
     dirs: ClusterDirs,
-    program: PathBuf,
+    programs: Programs,
     spec: FleetSpec,
     fleet: Fleet,
     processes: BTreeMap<String, Process>,
@@ -120,9 +120,17 @@ struct Supervisor {
     _lock: File,
 }
 
-/// Runs the supervisor of a cluster until it is told to end. `program` is the binary whose
-/// `node` subcommand is a node.
-pub async fn supervise(dirs: ClusterDirs, program: PathBuf) -> Result<(), PlaygroundError> {
+/// The programs that a supervisor starts.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// Its subcommand `node` is a node.
+    pub node: PathBuf,
+    /// This program, which becomes an etcd.
+    pub guard: PathBuf,
+}
+
+/// Runs the supervisor of a cluster until it is told to end.
+pub async fn supervise(dirs: ClusterDirs, programs: Programs) -> Result<(), PlaygroundError> {
     let lock = take_lock(&dirs).await?;
     let spec = FleetSpec::load(&dirs.spec())?;
     let known = state::load(&dirs.state());
@@ -148,7 +156,7 @@ pub async fn supervise(dirs: ClusterDirs, program: PathBuf) -> Result<(), Playgr
         spawner: Spawner::new()
             .map_err(PlaygroundError::file("start a thread for", dirs.path()))?,
         dirs,
-        program,
+        programs,
         spec,
         fleet,
         processes: BTreeMap::new(),

@@ -9,6 +9,7 @@ use std::{cmp::Reverse, time::Duration};
 use super::{Answered, Due, Supervisor};
 use crate::{
     classify,
+    faults::at_rest,
     fleet::Order,
     logs,
     protocol::{Refusal, Reply, Request, Verb},
@@ -76,7 +77,7 @@ impl Supervisor {
         let mut view = self.fleet.view(&self.spec, self.now());
         view.event_seq = self.journal.seq();
         for node in &mut view.nodes {
-            node.faults = self.faults.of(&node.name);
+            node.faults = self.faults_of(&node.name);
         }
         self.show_links(&mut view);
         view.operation = self.active.as_ref().map(|active| active.procedure.title());
@@ -144,13 +145,14 @@ impl Supervisor {
                 Some(trash) => format!("{node} is wiped; its data is in {}", trash.display()),
                 None => format!("{node} had no data"),
             });
+            at_rest::flip_back(&self.dirs.bit_flip(node)).map_err(Refusal::from)?;
             self.journal.note(Some(node.clone()), "wiped".to_owned());
         }
         Ok(done)
     }
 
     /// A membership change and an order about the same node would work against each other.
-    fn refuse_during_change(&self, nodes: &[String]) -> Result<(), Refusal> {
+    pub(super) fn refuse_during_change(&self, nodes: &[String]) -> Result<(), Refusal> {
         match &self.active {
             Some(active) if nodes.iter().any(|node| active.procedure.concerns(node)) => {
                 Err(refuse(format!("wait until this is over: {}", active.procedure.title())))
@@ -159,7 +161,13 @@ impl Supervisor {
         }
     }
 
-    fn wait_for(&mut self, goal: Goal, nodes: Vec<String>, done: Vec<String>, answered: Answered) {
+    pub(super) fn wait_for(
+        &mut self,
+        goal: Goal,
+        nodes: Vec<String>,
+        done: Vec<String>,
+        answered: Answered,
+    ) {
         let patience = READY_PATIENCE * u32::try_from(nodes.len().max(1)).unwrap_or(1);
         let deadline = self.now() + patience;
         self.due.push(Reverse((deadline, Due::Pending)));

@@ -44,7 +44,8 @@ fn nanos(time: SystemTime) -> i64 {
 pub fn own(service: &Service) -> Response<Body> {
     let member = &service.member;
     let leadership = service.handle.leadership();
-    let started = SystemTime::now().checked_sub(member.started.elapsed()).unwrap_or(UNIX_EPOCH);
+    let started =
+        crate::wall_clock::now().checked_sub(member.started.elapsed()).unwrap_or(UNIX_EPOCH);
     let (leader, since) = member.v2.stats.leader.lock().unwrap_or((0, started));
     let state = if leadership.is_leader { "StateLeader" } else { "StateFollower" };
     let mut out = String::from("{\"name\":");

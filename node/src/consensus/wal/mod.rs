@@ -43,6 +43,8 @@ use std::path::{Path, PathBuf};
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 
+use crate::faults::DiskFaults;
+
 mod batch;
 mod record;
 mod recover;
@@ -84,11 +86,13 @@ pub struct WalOptions {
     /// Skips every sync: what was acknowledged may be lost with the machine (not with the
     /// process). For tests and throw-away clusters.
     pub unsafe_no_fsync: bool,
+    /// What is wrong with the disk, on request; `None` in production.
+    pub faults: Option<&'static DiskFaults>,
 }
 
 impl Default for WalOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, unsafe_no_fsync: false }
+        Self { segment_bytes: 64 << 20, unsafe_no_fsync: false, faults: None }
     }
 }
 

@@ -307,5 +307,7 @@ fn reopen(
         file.sync_all().map_err(WalError::io("sync", &path))?;
     }
     segment::sync_directory(dir, options)?;
-    Ok(Segment { file, path, name, offset, bytes, chain })
+    let segment = Segment { file, path, name, offset, bytes, chain };
+    segment.note_synced(options)?;
+    Ok(segment)
 }

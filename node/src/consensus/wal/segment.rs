@@ -226,7 +226,9 @@ impl Segment {
         std::fs::rename(&blank_path, &path).map_err(WalError::io("rename", &blank_path))?;
         sync_directory(dir, options)?;
         let chain = Chain { epoch: header.epoch, previous: sealed.previous };
-        Ok(Self { file, path, name: header.name, offset: start.len(), bytes, chain })
+        let segment = Self { file, path, name: header.name, offset: start.len(), bytes, chain };
+        segment.note_synced(options)?;
+        Ok(segment)
     }
 
     pub(super) fn has_room_for(&self, record_bytes: usize) -> bool {
@@ -240,14 +242,27 @@ impl Segment {
         options: WalOptions,
     ) -> Result<(), WalError> {
         let chain = record::seal(buffer, Kind::Batch, self.offset, self.chain);
+        if let Some(faults) = options.faults {
+            faults.before_write().map_err(WalError::io("write to", &self.path))?;
+        }
         let written = self.file.write_all_at(buffer, self.offset as u64);
         written.map_err(WalError::io("write to", &self.path))?;
+        if let Some(faults) = options.faults {
+            faults.before_sync();
+        }
         if !options.unsafe_no_fsync {
             self.file.sync_data().map_err(WalError::io("sync", &self.path))?;
         }
         self.chain = chain;
         self.offset += buffer.len();
-        Ok(())
+        if options.unsafe_no_fsync { Ok(()) } else { self.note_synced(options) }
+    }
+
+    /// Tells whoever may take away what was not synced how far it was.
+    pub(super) fn note_synced(&self, options: WalOptions) -> Result<(), WalError> {
+        let Some(faults) = options.faults else { return Ok(()) };
+        let noted = faults.synced(&self.name.file_name(), self.offset);
+        noted.map_err(WalError::io("note the sync of", &self.path))
     }
 }
 

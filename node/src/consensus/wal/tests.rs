@@ -16,7 +16,7 @@ mod usage;
 const IDENTITY: Identity = Identity { cluster_id: 0xc1, member_id: 0x3e, directory_id: [7; 16] };
 
 fn options(segment_bytes: u64) -> WalOptions {
-    WalOptions { segment_bytes, unsafe_no_fsync: true }
+    WalOptions { segment_bytes, unsafe_no_fsync: true, faults: None }
 }
 
 fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {

@@ -1,0 +1,190 @@
+//! What is done to the files of a node that does not run: the loss of what was not synced, and
+//! a bit that turned around.
+//!
+//! Both engines keep their log as `*.wal` files whose names sort by age and which are zeros
+//! behind their last record. Nothing else about them is known here. A flipped bit is remembered
+//! in a file of its own, so that the same bit can be turned back, also by a later supervisor.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PlaygroundError, dirs};
+
+/// Where either engine keeps its log below the data directory.
+const LOG_DIRECTORY: &str = "member/wal";
+
+/// Takes away what the log holds beyond the last sync, as a machine without power would have.
+/// The answer is how many bytes that were; `None` if nothing is known of a sync.
+pub fn lose_power(data: &Path, synced: &Path) -> Result<Option<u64>, PlaygroundError> {
+    let Ok(place) = fs::read_to_string(synced) else { return Ok(None) };
+    let Some((name, offset)) = parse_place(&place) else { return Ok(None) };
+    let Some(path) = logs(data)?.into_iter().find(|path| path.ends_with(name)) else {
+        return Ok(None);
+    };
+    let lose = || {
+        let file = File::options().read(true).write(true).open(&path)?;
+        let end = used(&file)?;
+        let lost = end.saturating_sub(offset);
+        if lost > 0 {
+            let length = usize::try_from(lost).map_err(io::Error::other)?;
+            file.write_all_at(&vec![0; length], offset)?;
+            file.sync_all()?;
+        }
+        Ok(lost)
+    };
+    lose().map(Some).map_err(PlaygroundError::file("cut", &path))
+}
+
+fn parse_place(text: &str) -> Option<(&str, u64)> {
+    let mut words = text.split_whitespace();
+    Some((words.next()?, words.next()?.parse().ok()?))
+}
+
+/// A bit that was turned around.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Flip {
+    /// In which file.
+    pub path: PathBuf,
+    /// In which byte.
+    pub offset: u64,
+}
+
+/// Turns one bit in the middle of the log around, and remembers it in `record`.
+pub fn flip_bit(data: &Path, record: &Path) -> Result<Flip, PlaygroundError> {
+    let newest = logs(data)?.pop().ok_or_else(|| {
+        PlaygroundError::Refused(format!("there is no log below {} to damage", data.display()))
+    })?;
+    let end = File::open(&newest)
+        .and_then(|file| used(&file))
+        .map_err(PlaygroundError::file("read", &newest))?;
+    let flip = Flip { path: newest, offset: end / 2 };
+    let json = serde_json::to_vec(&flip).map_err(|error| PlaygroundError::Damaged {
+        path: record.to_owned(),
+        why: error.to_string(),
+    })?;
+    // First the note: a bit that nobody remembers could not be turned back.
+    dirs::write_atomically(record, &json)?;
+    turn(&flip)?;
+    Ok(flip)
+}
+
+/// Turns the bit back, if one was turned around and the file is still there.
+pub fn flip_back(record: &Path) -> Result<Option<Flip>, PlaygroundError> {
+    let Some(flip) = flipped(record) else { return Ok(None) };
+    let turned = match turn(&flip) {
+        Err(PlaygroundError::File { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+        turned => turned.map(|()| Some(flip))?,
+    };
+    fs::remove_file(record).map_err(PlaygroundError::file("remove", record))?;
+    Ok(turned)
+}
+
+/// The bit that was turned around.
+pub fn flipped(record: &Path) -> Option<Flip> {
+    serde_json::from_slice(&fs::read(record).ok()?).ok()
+}
+
+fn turn(flip: &Flip) -> Result<(), PlaygroundError> {
+    let turn = || {
+        let file = File::options().read(true).write(true).open(&flip.path)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, flip.offset)?;
+        file.write_all_at(&[byte[0] ^ 1], flip.offset)?;
+        file.sync_all()
+    };
+    turn().map_err(PlaygroundError::file("change", &flip.path))
+}
+
+/// The log's files, oldest first.
+fn logs(data: &Path) -> Result<Vec<PathBuf>, PlaygroundError> {
+    let directory = data.join(LOG_DIRECTORY);
+    let entries = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(PlaygroundError::file("read", directory))?,
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|it| it == "wal")).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Bytes up to the last that is not zero.
+fn used(file: &File) -> io::Result<u64> {
+    const CHUNK: u64 = 1 << 20;
+    let mut end = file.metadata()?.len();
+    let mut buffer = vec![0; CHUNK as usize];
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        let chunk = &mut buffer[..(end - start) as usize];
+        file.read_exact_at(chunk, start)?;
+        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(dir: &Path, name: &str, used: usize) -> PathBuf {
+        let wal = dir.join(LOG_DIRECTORY);
+        fs::create_dir_all(&wal).unwrap();
+        let mut bytes = vec![7; used];
+        bytes.resize(used + (2 << 20) + 5, 0);
+        fs::write(wal.join(name), bytes).unwrap();
+        wal.join(name)
+    }
+
+    #[test]
+    fn what_was_not_synced_is_gone_and_the_rest_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, place) = (log(dir.path(), "2.wal", 100), dir.path().join("synced"));
+        assert_eq!(lose_power(dir.path(), &place).unwrap(), None);
+        fs::write(&place, "2.wal    60\n").unwrap();
+        assert_eq!(lose_power(dir.path(), &place).unwrap(), Some(40));
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes[..60].iter().all(|byte| *byte == 7));
+        assert!(bytes[60..].iter().all(|byte| *byte == 0));
+        assert_eq!(bytes.len(), 100 + (2 << 20) + 5);
+        assert_eq!(lose_power(dir.path(), &place).unwrap(), Some(0));
+    }
+
+    #[test]
+    fn one_bit_of_the_newest_log_changes_and_changes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("flip.json");
+        assert!(flip_bit(dir.path(), &record).is_err());
+        let (old, new) = (log(dir.path(), "1.wal", 50), log(dir.path(), "2.wal", 100));
+        let before = [fs::read(&old).unwrap(), fs::read(&new).unwrap()];
+        let flip = flip_bit(dir.path(), &record).unwrap();
+        assert_eq!((flip.path.clone(), flip.offset), (new.clone(), 50));
+        let after = fs::read(&new).unwrap();
+        let differ: Vec<usize> =
+            (0..after.len()).filter(|at| after[*at] != before[1][*at]).collect();
+        assert_eq!(differ, [50]);
+        assert_eq!(flip_back(&record).unwrap(), Some(flip));
+        assert_eq!([fs::read(&old).unwrap(), fs::read(&new).unwrap()], before);
+        assert_eq!(flip_back(&record).unwrap(), None);
+    }
+
+    #[test]
+    fn a_bit_of_data_that_was_wiped_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("flip.json");
+        log(dir.path(), "1.wal", 50);
+        flip_bit(dir.path(), &record).unwrap();
+        fs::remove_dir_all(dir.path().join("member")).unwrap();
+        assert_eq!(flip_back(&record).unwrap(), None);
+        assert_eq!(flipped(&record), None);
+    }
+}

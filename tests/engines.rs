@@ -1,0 +1,285 @@
+//! Unmodified etcds under the launcher, and faults of nodes, with real processes.
+//!
+//! The same verbs mean the same for every engine: what is asserted of etcd 3.4 and 3.5 here is
+//! what `tests/playground.rs` asserts of our own node. Conditions are awaited, never slept for.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+mod support;
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use support::{
+    eventually,
+    tools::{self, Ctl, Engine},
+};
+
+/// A state directory with one cluster, which ends with it.
+struct Machine {
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_etcd-tui"))
+            .args(arguments)
+            .env("ETCD_TUI_HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path())
+            // What is inherited must not reach a node.
+            .env("ETCD_NAME", "impostor")
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    }
+
+    fn fails(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
+        complaint
+    }
+
+    fn ps(&self) -> Value {
+        serde_json::from_str(&self.ok(&["ps", "--json"])).unwrap()
+    }
+
+    fn nodes(&self) -> Vec<Value> {
+        self.ps()["nodes"].as_array().unwrap().clone()
+    }
+
+    fn node(&self, name: &str) -> Value {
+        self.nodes().into_iter().find(|node| node["name"] == name).unwrap()
+    }
+
+    fn member_ids(&self) -> Vec<Value> {
+        self.nodes().iter().map(|node| node["member_id"].clone()).collect()
+    }
+
+    fn await_health(&self, health: &str) {
+        eventually(&format!("health {health}"), || match self.ps() {
+            ps if ps["health"] == health => Ok(()),
+            ps => Err(ps.to_string()),
+        });
+    }
+
+    fn await_exit(&self, node: &str) {
+        eventually(&format!("the end of {node}"), || match self.node(node) {
+            it if it["state"] == "exited" => Ok(()),
+            it => Err(it.to_string()),
+        });
+    }
+
+    /// The name of a node that follows.
+    fn follower(&self) -> String {
+        let nodes = self.nodes();
+        let follower = nodes.iter().find(|node| node["role"] == "follower").unwrap();
+        follower["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs etcdctl against all nodes until it succeeds: elections are waited out.
+    fn etcdctl(&self, arguments: &[&str]) -> String {
+        let urls: Vec<String> =
+            self.nodes().iter().map(|it| it["client_url"].as_str().unwrap().to_owned()).collect();
+        eventually(&format!("etcdctl {arguments:?}"), || {
+            let output = Command::new(Ctl::V34.program().unwrap())
+                .env("ETCDCTL_API", "3")
+                .arg(format!("--endpoints={}", urls.join(",")))
+                .args(arguments)
+                .output()
+                .unwrap();
+            match output.status.success() {
+                true => Ok(String::from_utf8(output.stdout).unwrap()),
+                false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            }
+        })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.run(&["down", "--now"]);
+    }
+}
+
+fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
+    if !tools::are_there([engine.program(), Ctl::V34.program()]) {
+        return;
+    }
+    let program: PathBuf = engine.program().unwrap();
+    let machine = Machine::new();
+    let said =
+        machine.ok(&["up", "-d", "--engine", "etcd", "--etcd-bin", program.to_str().unwrap()]);
+    assert!(said.contains("is up: healthy") && said.contains(version), "{said}");
+    assert!(machine.ok(&["ls"]).contains("etcd"));
+    assert_eq!(machine.ps()["engine"], "etcd");
+    let is_meant = |node: &Value| node["version"].as_str().unwrap().starts_with(version);
+    assert!(machine.nodes().iter().all(is_meant));
+    machine.etcdctl(&["put", "k", "v"]);
+
+    assert!(machine.ok(&["kill", "leader"]).contains("it was the leader"));
+    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "v");
+    machine.ok(&["start", "all"]);
+    machine.await_health("healthy");
+
+    let refusal = machine.fails(1, &["fault", "n1", "clock", "60"]);
+    assert!(refusal.contains("--engine builtin"), "{refusal}");
+    let full = machine.follower();
+    machine.ok(&["fault", &full, "disk-full"]);
+    machine.etcdctl(&["put", "k", "w"]);
+    machine.await_exit(&full);
+    assert!(machine.ok(&["ps"]).contains("its disk is full on request"));
+    machine.ok(&["start", &full]);
+
+    let damaged = machine.follower();
+    machine.ok(&["stop", &damaged]);
+    machine.ok(&["fault", &damaged, "bit-flip"]);
+    let refusal = machine.fails(1, &["start", &damaged]);
+    assert!(refusal.contains("its log is damaged"), "{refusal}");
+    machine.ok(&["fault", &damaged, "none"]);
+    machine.ok(&["start", &damaged]);
+
+    machine.ok(&["stop", "n3"]);
+    machine.ok(&["wipe", "n3"]);
+    let refusal = machine.fails(1, &["start", "n3"]);
+    assert!(refusal.contains("its data is gone") && refusal.contains("replace"), "{refusal}");
+    assert!(machine.ok(&["replace", "n3"]).contains("n3 is replaced"));
+
+    let (ids, pids): (_, Vec<Value>) =
+        (machine.member_ids(), machine.nodes().iter().map(|node| node["pid"].clone()).collect());
+    machine.ok(&["down"]);
+    for pid in pids {
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "{pid} outlived its cluster");
+    }
+    let said = machine.ok(&["up", "-d"]);
+    assert!(said.contains("is up again") && said.contains(version), "{said}");
+    assert_eq!(machine.member_ids(), ids);
+    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "w");
+}
+
+#[test]
+fn etcd_3_4_is_run_like_our_own_node() {
+    etcd_is_run_like_our_own_node(Engine::Etcd34, "3.4");
+}
+
+#[test]
+fn etcd_3_5_is_run_like_our_own_node() {
+    etcd_is_run_like_our_own_node(Engine::Etcd35, "3.5.1");
+}
+
+#[test]
+fn an_etcd_does_not_outlive_its_supervisor() {
+    if !tools::are_there([Engine::Etcd34.program()]) {
+        return;
+    }
+    let program = Engine::Etcd34.program().unwrap();
+    let machine = Machine::new();
+    let etcd = program.to_str().unwrap();
+    machine.ok(&["up", "-d", "-n", "1", "--engine", "etcd", "--etcd-bin", etcd]);
+    let pid = machine.node("n1")["pid"].clone();
+    let state = machine.home.path().join("clusters/default/state.json");
+    let state: Value = serde_json::from_str(&std::fs::read_to_string(state).unwrap()).unwrap();
+    let supervisor = i32::try_from(state["supervisor"]["pid"].as_i64().unwrap()).unwrap();
+    let supervisor = nix::unistd::Pid::from_raw(supervisor);
+    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    eventually("the end of etcd", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        match stat.rsplit_once(')') {
+            Some((_, rest)) if !rest.trim_start().starts_with('Z') => Err(stat),
+            _ => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn a_program_that_is_not_etcd_is_refused_before_anything_is_made() {
+    let machine = Machine::new();
+    let own = env!("CARGO_BIN_EXE_etcd-tui");
+    for (status, arguments, expected) in [
+        (1, ["up", "-d", "--etcd-bin", "/nonexistent/etcd"], "there is no etcd at"),
+        (1, ["up", "-d", "--etcd-bin", "/bin/cat"], "is not etcd"),
+        (1, ["up", "-d", "--etcd-bin", own], "leave --engine out"),
+        (2, ["up", "-d", "--node-bin", "n1"], "--node-bin n3="),
+        (2, ["up", "-d", "--election-timeout", "10"], "five times"),
+    ] {
+        let complaint = machine.fails(status, &arguments);
+        assert!(complaint.contains(expected), "{complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+    assert!(machine.ok(&["ls"]).contains("there are no clusters"));
+}
+
+#[test]
+fn faults_of_our_own_nodes_are_felt_and_taken_back() {
+    if !tools::are_there([Ctl::V34.program()]) {
+        return;
+    }
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    machine.etcdctl(&["put", "k", "v"]);
+    for fault in [&["slow", "50"][..], &["clock", "-3600"], &["fsync-delay", "20"]] {
+        machine.ok(&[&["fault", "follower"][..], fault].concat());
+    }
+    let faults = machine.node(&machine.follower())["faults"].clone();
+    assert_eq!(faults, serde_json::json!(["slow 50", "clock -3600", "fsync-delay 20"]));
+    machine.etcdctl(&["put", "k", "w"]);
+    machine.ok(&["fault", "all", "none"]);
+    assert!(machine.nodes().iter().all(|node| node["faults"] == serde_json::json!([])));
+
+    for (fault, why) in [("disk-full", "its disk is full"), ("disk-error", "Input/output error")] {
+        let node = machine.follower();
+        machine.ok(&["fault", &node, fault]);
+        machine.etcdctl(&["put", "k", fault]);
+        machine.await_exit(&node);
+        assert!(machine.ok(&["ps"]).contains(why));
+        machine.ok(&["start", &node]);
+        machine.await_health("healthy");
+    }
+
+    let node = machine.follower();
+    machine.ok(&["stop", &node]);
+    machine.ok(&["fault", &node, "bit-flip"]);
+    assert!(machine.fails(1, &["start", &node]).contains("corrupt"));
+    assert!(machine.ok(&["fault", &node, "none"]).contains("turned back"));
+    machine.ok(&["start", &node]);
+    machine.await_health("healthy");
+}
+
+#[test]
+fn power_loss_takes_what_was_not_synced_and_nothing_that_was_acknowledged() {
+    if !tools::are_there([Ctl::V34.program()]) {
+        return;
+    }
+    let machine = Machine::new();
+    machine.ok(&["up", "-d"]);
+    let slow = machine.follower();
+    machine.ok(&["fault", &slow, "fsync-delay", "60000"]);
+    // The other two acknowledge; the slow one has written and not synced.
+    for number in 0..5 {
+        machine.etcdctl(&["put", &format!("k{number}"), "v"]);
+    }
+    machine.ok(&["fault", "all", "power-loss"]);
+    let why = machine.ok(&["ps"]);
+    let lost = why.lines().find(|line| line.starts_with(&format!("{slow}: "))).unwrap();
+    assert!(lost.contains("unsynced bytes") && !lost.contains("and 0 unsynced"), "{why}");
+    machine.ok(&["start", "all"]);
+    machine.await_health("healthy");
+    let keys = machine.etcdctl(&["get", "k", "--prefix", "--keys-only"]);
+    assert_eq!(keys.split_whitespace().count(), 5, "{keys}");
+}
