@@ -60,6 +60,9 @@ pub enum Command {
     /// Save, look at, restore and export snapshots in etcd's own format
     #[command(subcommand)]
     Snapshot(crate::backup::arguments::Command),
+    /// Break a cluster on purpose, and see whether what must hold holds
+    #[command(subcommand)]
+    Drill(crate::drill::arguments::Command),
     /// Run one member; takes the flags of etcd (see `etcd-tui node --help`)
     Node {
         /// etcd's flags

@@ -11,6 +11,7 @@ mod allocator;
 mod backup;
 mod cli;
 mod connect;
+mod drill;
 mod engine_arguments;
 mod flags;
 mod guard;
@@ -89,6 +90,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Env(arguments) => verbs::env(&home, &arguments).await,
         Command::Logs(arguments) => log_lines::run(&home, &arguments).await,
         Command::Down(arguments) => verbs::down(&home, &arguments).await,
+        Command::Drill(command) => drill::dispatch(&home, command).await,
         Command::Supervise { name } => supervise::run(&home, &name).await,
         Command::Act(verb) => verbs::act(&home, verb).await,
         Command::Fault(arguments) => verbs::fault(&home, arguments).await,

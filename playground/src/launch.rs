@@ -79,7 +79,7 @@ pub struct Up {
 
 /// Puts data into the directories of a cluster that is planned and does not exist yet. If it
 /// fails there will be no cluster.
-pub type Seed<'a> = &'a dyn Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError>;
+pub type Seed<'a> = &'a (dyn Fn(&FleetSpec, &ClusterDirs) -> Result<(), PlaygroundError> + Sync);
 
 /// Brings a cluster up. `program` is this binary, which is also the supervisor. With a `seed`
 /// the cluster must be new.

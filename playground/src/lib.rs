@@ -18,6 +18,7 @@
 pub mod classify;
 pub mod client;
 pub mod dirs;
+pub mod drill;
 pub mod engine;
 mod error;
 pub mod faults;

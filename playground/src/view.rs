@@ -188,9 +188,10 @@ impl FleetView {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// The node that leads, if one is known to.
+    /// The node that leads, if one is known to. One that is cut off may still believe it does:
+    /// the later term is right.
     pub fn leader(&self) -> Option<&NodeView> {
-        self.nodes.iter().find(|node| node.role == Role::Leader)
+        self.nodes.iter().filter(|node| node.role == Role::Leader).max_by_key(|node| node.term)
     }
 
     /// Whether every node is ready to serve.

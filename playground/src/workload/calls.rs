@@ -25,6 +25,10 @@ pub async fn call(channel: Channel, request: &Request, patience: Duration) -> Ou
 pub fn outcome(status: &Status) -> Outcome {
     let text = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
+        // The write that crosses the quota is applied and answered with this error.
+        Code::ResourceExhausted if status.message().contains("database space exceeded") => {
+            Outcome::Unknown(text)
+        }
         // What the server says before it proposes anything, or when it applies it to no effect.
         Code::InvalidArgument
         | Code::NotFound

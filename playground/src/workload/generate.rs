@@ -83,6 +83,21 @@ impl Generator {
         }
     }
 
+    /// A put for the lane that asks only one member. The keys are many and are that lane's own:
+    /// while the member does not answer, outcomes pile up that nobody knows.
+    pub fn write_at(&mut self, member: usize) -> Request {
+        let value = self.value();
+        let key = format!("{}at/{member}/{}", self.prefix, self.number % 16);
+        Request::Put(Put { key, value, lease: 0 })
+    }
+
+    /// A linearizable read of what the lane of that member writes.
+    pub fn read_at(&mut self, member: usize) -> Request {
+        self.number += 1;
+        let key = format!("{}at/{member}/{}", self.prefix, self.number % 16);
+        Request::Get(Get { range: KeyRange::one(key), serializable: false, revision: 0 })
+    }
+
     /// Mostly a single key, sometimes all.
     pub fn read(&mut self, serializable: bool) -> Request {
         let range = match self.random.random_range(0..8) {

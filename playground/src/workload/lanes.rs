@@ -59,6 +59,19 @@ pub fn spawn(
         let get = one(client, Lane::Get, targets);
         tasks.spawn(get.run(options.pace, move || requests.read(false)));
     }
+    if let Some(pace) = options.each {
+        for (index, target) in targets.iter().enumerate() {
+            let only = std::slice::from_ref(target);
+            let client = 40 + index as u32;
+            let (mut puts, mut gets) = (generator(client), generator(client + 20));
+            let put = one(client, Lane::PutAt(index), only);
+            tasks.spawn(put.run(pace, move || puts.write_at(index)));
+            let get = one(client + 20, Lane::GetAt(index), only);
+            // What another member was asked to write: its own writes a member always knows.
+            let other = (index + 1) % targets.len();
+            tasks.spawn(get.run(pace, move || gets.read_at(other)));
+        }
+    }
     for (index, target) in targets.iter().enumerate() {
         let client = 20 + index as u32;
         let mut requests = generator(client);

@@ -65,6 +65,8 @@ pub struct Options {
     pub pace: Duration,
     /// How long an answer is waited for.
     pub patience: Duration,
+    /// Between two requests of the lanes that ask one member only; without it there are none.
+    pub each: Option<Duration>,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             seed: 1,
             pace: Duration::from_millis(20),
             patience: Duration::from_secs(1),
+            each: None,
         }
     }
 }
@@ -123,6 +126,11 @@ impl Monitor {
     /// What was measured so far.
     pub fn timeline(&self) -> Timeline {
         self.recorder.timeline.lock().clone()
+    }
+
+    /// Looks at what was measured so far; nothing is recorded meanwhile.
+    pub fn with<T>(&self, look: impl FnOnce(&Timeline) -> T) -> T {
+        look(&self.recorder.timeline.lock())
     }
 
     /// How many requests of a lane have succeeded so far.
@@ -211,6 +219,16 @@ impl Workload {
             }
         }
         Err(tonic::Status::invalid_argument("there is no member to ask"))
+    }
+
+    /// Ends all at once; what the cluster holds is not read.
+    pub async fn abandon(mut self) -> Timeline {
+        self.recorder.stop.store(true, Ordering::Release);
+        self.lanes.abort_all();
+        self.watchers.abort_all();
+        while self.lanes.join_next().await.is_some() {}
+        while self.watchers.join_next().await.is_some() {}
+        self.recorder.timeline.lock().clone()
     }
 
     /// Ends the lanes, lets the watches catch up, and reads what the healed cluster holds.

@@ -15,6 +15,10 @@ pub enum Lane {
     Put,
     /// Linearizable reads from any member.
     Get,
+    /// Writes to the member of that number.
+    PutAt(usize),
+    /// Linearizable reads from the member of that number.
+    GetAt(usize),
     /// Serializable reads from the member of that number.
     SerializableGet(usize),
     /// Events that the member of that number told.
@@ -78,6 +82,8 @@ impl Timeline {
         match lane {
             Lane::Put => "put".into(),
             Lane::Get => "linearizable get".into(),
+            Lane::PutAt(index) => format!("put {}", member(index)),
+            Lane::GetAt(index) => format!("linearizable get {}", member(index)),
             Lane::SerializableGet(index) => format!("serializable get {}", member(index)),
             Lane::Watch(index) => format!("watch {}", member(index)),
             Lane::KeepAlive => "keepalive".into(),
@@ -132,6 +138,39 @@ impl Timeline {
     /// The longest of [`Timeline::outages`], in milliseconds; 0 if there was none.
     pub fn longest_outage(&self, lane: Lane, from: Nanos) -> u64 {
         self.outages(lane, from).iter().map(Outage::millis).max().unwrap_or(0)
+    }
+
+    /// Requests of these lanes made in a window.
+    pub fn asked(&self, lanes: &[Lane], from: Nanos, to: Nanos) -> usize {
+        let samples = lanes.iter().flat_map(|lane| self.samples(*lane));
+        samples.filter(|sample| (from..to).contains(&sample.made)).count()
+    }
+
+    /// The longest time in a window for which nobody was served who asked any of these lanes:
+    /// from the first failure to the next success, or between two events of a watch. 0 if there
+    /// was none.
+    pub fn longest_gap(&self, lanes: &[Lane], from: Nanos, to: Nanos) -> Nanos {
+        let mut samples: Vec<&Sample> = lanes.iter().flat_map(|lane| self.samples(*lane)).collect();
+        samples.retain(|sample| (from..to).contains(&sample.made));
+        samples.sort_by_key(|sample| sample.made);
+        if lanes.iter().all(|lane| matches!(lane, Lane::Watch(_))) {
+            let made = samples.iter().map(|sample| sample.made);
+            let ends: Vec<Nanos> = [from].into_iter().chain(made).chain([to]).collect();
+            return ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        }
+        let (mut longest, mut since) = (0, None);
+        for sample in samples {
+            match (sample.seen, since) {
+                (Seen::Ok, Some(start)) => {
+                    longest = longest.max(sample.made - start);
+                    since = None;
+                }
+                (Seen::Ok, None) => {}
+                (_, None) => since = Some(sample.made),
+                (_, Some(_)) => {}
+            }
+        }
+        since.map_or(longest, |start| longest.max(to - start))
     }
 
     /// How long the `share` (0 to 1) fastest successful requests took at most.
@@ -191,6 +230,29 @@ mod tests {
         assert!(outages[1].open && outages[1].millis() == 1000);
         assert_eq!(timeline.longest_outage(Lane::Put, 0), 1000);
         assert_eq!(timeline.longest_outage(Lane::Get, 0), 0);
+    }
+
+    #[test]
+    fn gaps_are_of_a_window_and_of_all_lanes_together() {
+        let mut timeline = timeline(&[
+            sample(0, 5, Seen::Refused),
+            sample(10, 5, Seen::Ok),
+            sample(20, 5, Seen::Unknown),
+            sample(60, 5, Seen::Ok),
+            sample(90, 5, Seen::Unknown),
+        ]);
+        let gap =
+            |timeline: &Timeline, lanes: &[Lane]| timeline.longest_gap(lanes, 5 * MS, 95 * MS);
+        assert_eq!(gap(&timeline, &[Lane::Put]), 40 * MS);
+        // Somebody else was served meanwhile.
+        timeline.add(Lane::PutAt(1), sample(30, 1, Seen::Ok));
+        assert_eq!(gap(&timeline, &[Lane::Put, Lane::PutAt(1)]), 10 * MS);
+        // What never ends lasts to the end of the window.
+        assert_eq!(timeline.longest_gap(&[Lane::Put], 85 * MS, 200 * MS), 110 * MS);
+        assert_eq!(timeline.asked(&[Lane::Put], 5 * MS, 90 * MS), 3);
+        // Nobody asks a watch: what counts is when it last told something.
+        timeline.add(Lane::Watch(0), sample(25, 0, Seen::Ok));
+        assert_eq!(gap(&timeline, &[Lane::Watch(0)]), 70 * MS);
     }
 
     #[test]

@@ -1,0 +1,220 @@
+//! Carries out one step: through the supervisor, or through etcd's API.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::action::{Action, Condition};
+use super::format::Step;
+use super::machine::Outcome;
+use super::stage::{Stage, leader};
+use super::{conditions, etcd};
+use crate::selector::Eligible;
+use crate::view::{FleetView, NodeView, Role};
+use crate::{LinkFault, Request, Verb};
+
+/// Between two looks at what is awaited.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a write of `fill` is tried.
+const FILL_ATTEMPTS: usize = 5;
+/// How long a write of `fill` may take.
+const FILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Does a step of the drill; what must be refused is good when it is.
+pub async fn step(stage: &Stage, step: &Step) -> Outcome {
+    let result = action(stage, &step.action, step.alias.as_deref()).await;
+    match (&step.refused, result) {
+        (None, Ok(said)) => Outcome { ok: true, said },
+        (None, Err(said)) => Outcome { ok: false, said },
+        (Some(text), Err(said)) => Outcome { ok: said.contains(&stage.substitute(text)), said },
+        (Some(_), Ok(said)) => Outcome { ok: false, said: format!("it was not refused: {said}") },
+    }
+}
+
+/// Does it, and says what was done or why not.
+pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Result<String, String> {
+    match action {
+        Action::Wait(span) => {
+            tokio::time::sleep(span.0).await;
+            return Ok(format!("{span} passed"));
+        }
+        Action::Say(text) => return Ok(stage.substitute(text)),
+        Action::Check(condition) => return conditions::holds(stage, condition).await,
+        Action::Await { condition, within } => return wait(stage, condition, within.0).await,
+        _ => {}
+    }
+    let view = stage.view().await?;
+    let resolved = |nodes: &str, eligible: Eligible| -> Result<Vec<String>, String> {
+        let names = stage.names(nodes, &view, eligible)?;
+        if let Some(alias) = alias {
+            stage.aliases.lock().insert(alias.to_string(), names.clone());
+        }
+        Ok(names)
+    };
+    match action {
+        Action::Act { verb, nodes } => {
+            let names = resolved(nodes, eligible(*verb))?;
+            requested(stage, Request::Act { verb: *verb, selector: names.join(",") }).await
+        }
+        Action::Pick(nodes) => Ok(resolved(nodes, Eligible::Any)?.join(", ")),
+        Action::Replace(nodes) => {
+            let names = resolved(nodes, Eligible::Any)?;
+            requested(stage, Request::Replace { selector: names.join(",") }).await
+        }
+        Action::Grow(count) => requested(stage, Request::Grow { nodes: Some(*count) }).await,
+        Action::Shrink(count) => requested(stage, Request::Shrink { nodes: Some(*count) }).await,
+        Action::Isolate(nodes) => {
+            let names = resolved(nodes, Eligible::Any)?;
+            let others = others(&view, &names);
+            cut(stage, &names, &others).await
+        }
+        Action::Partition { left, right } => {
+            let (left, right) = (resolved(left, Eligible::Any)?, resolved(right, Eligible::Any)?);
+            cut(stage, &left, &right).await
+        }
+        Action::Link { from, to, fault } => {
+            let (from, to) = (resolved(from, Eligible::Any)?, resolved(to, Eligible::Any)?);
+            let request = Request::Link { from: from.join(","), to: to.join(","), fault: *fault };
+            requested(stage, request).await
+        }
+        Action::Heal => requested(stage, Request::Heal).await,
+        Action::Fault { nodes, fault } => {
+            let names = resolved(nodes, Eligible::Any)?;
+            let request = Request::Fault { selector: names.join(","), fault: *fault };
+            requested(stage, request).await
+        }
+        Action::MemberRemove(nodes) => {
+            let names = resolved(nodes, Eligible::Any)?;
+            for name in &names {
+                let url = view.node(name).map(|node| node.peer_url.clone()).unwrap_or_default();
+                let asked = somebody(stage, &view, &names)?;
+                etcd::member_remove(asked, &url).await?;
+            }
+            Ok(format!("member {} is removed", names.join(", ")))
+        }
+        other => by_api(stage, &view, other).await,
+    }
+}
+
+/// What the leader, or all members, are asked for.
+async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<String, String> {
+    let leads = leader(view).ok_or("nobody leads")?;
+    let channel = stage.target(leads)?.channel;
+    match action {
+        Action::MoveLeader => {
+            let other = view.nodes.iter().find(|node| node.role == Role::Follower);
+            let other = other.ok_or("there is no follower to lead")?;
+            let id = other.member_id.as_deref().and_then(|id| u64::from_str_radix(id, 16).ok());
+            etcd::move_leader(channel, id.ok_or("the follower's member id is not known")?).await?;
+            Ok(format!("leadership moved from {} to {}", leads.name, other.name))
+        }
+        Action::MemberAdd(url) => {
+            etcd::member_add(channel, url).await?;
+            Ok(format!("member with the peer URL {url} is added"))
+        }
+        Action::Fill { count, bytes } => {
+            for number in 0..*count {
+                fill(&channel, number, *bytes).await.map_err(|why| {
+                    format!("{why} (after {number} of {count} values of {bytes} bytes)")
+                })?;
+            }
+            Ok(format!("{count} values of {bytes} bytes are put"))
+        }
+        Action::Put { key, value } => {
+            let value = value.clone().into_bytes();
+            let revision = etcd::put(channel, key, value, FILL_PATIENCE).await?;
+            Ok(format!("put at revision {revision}"))
+        }
+        Action::DeleteAll => Ok(format!("{} keys are deleted", etcd::delete_all(channel).await?)),
+        Action::Compact => Ok(format!("compacted at revision {}", etcd::compact(channel).await?)),
+        Action::Disarm => Ok(format!("{} alarms are lowered", etcd::disarm(channel).await?)),
+        Action::Defragment => {
+            // The leader last, as one does.
+            let mut nodes: Vec<&NodeView> = view.nodes.iter().collect();
+            nodes.sort_by_key(|node| node.role == Role::Leader);
+            for node in nodes {
+                let channel = stage.target(node)?.channel;
+                etcd::defragment(channel).await.map_err(|why| format!("{}: {why}", node.name))?;
+            }
+            Ok("every member is defragmented".into())
+        }
+        other => Err(format!("{other} is not done by members")),
+    }
+}
+
+/// Puts one value. Whether an attempt without an answer was carried out makes no difference, so
+/// it is made again.
+async fn fill(
+    channel: &tonic::transport::Channel,
+    number: usize,
+    bytes: usize,
+) -> Result<(), String> {
+    let key = format!("fill/{number}");
+    let mut attempts = 1;
+    loop {
+        let value = vec![b'x'; bytes];
+        match etcd::put(channel.clone(), &key, value, FILL_PATIENCE).await {
+            Ok(_) => return Ok(()),
+            Err(why) if attempts == FILL_ATTEMPTS || why.contains("exceeded") => return Err(why),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+        attempts += 1;
+    }
+}
+
+fn others(view: &FleetView, without: &[String]) -> Vec<String> {
+    let names = view.nodes.iter().map(|node| node.name.clone());
+    names.filter(|name| !without.contains(name)).collect()
+}
+
+/// No byte between the two sides, either way.
+async fn cut(stage: &Stage, left: &[String], right: &[String]) -> Result<String, String> {
+    for (from, to) in [(left, right), (right, left)] {
+        let fault = LinkFault::Freeze;
+        requested(stage, Request::Link { from: from.join(","), to: to.join(","), fault }).await?;
+    }
+    Ok(format!("{} and {} are cut off from each other", left.join(", "), right.join(", ")))
+}
+
+/// Any member but these that answers.
+fn somebody(
+    stage: &Stage,
+    view: &FleetView,
+    without: &[String],
+) -> Result<tonic::transport::Channel, String> {
+    let serves = |node: &&NodeView| {
+        matches!(node.role, Role::Leader | Role::Follower) && !without.contains(&node.name)
+    };
+    let node = view.nodes.iter().find(serves).ok_or("no other member answers")?;
+    Ok(stage.target(node)?.channel)
+}
+
+async fn requested(stage: &Stage, request: Request) -> Result<String, String> {
+    let said = stage.client.perform(request).await.map_err(|error| error.to_string())?;
+    Ok(said.join("; "))
+}
+
+async fn wait(stage: &Stage, condition: &Condition, within: Duration) -> Result<String, String> {
+    let started = Instant::now();
+    loop {
+        // The sentence of the last look says what is missing.
+        match conditions::holds(stage, condition).await {
+            Ok(said) => {
+                return Ok(format!("{said} (after {} ms)", started.elapsed().as_millis()));
+            }
+            Err(said) if started.elapsed() >= within => {
+                return Err(format!("not within {} ms: {said}", within.as_millis()));
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+fn eligible(verb: Verb) -> Eligible {
+    match verb {
+        Verb::Kill | Verb::Stop | Verb::Pause => Eligible::Live,
+        Verb::Start => Eligible::Dead,
+        Verb::Resume => Eligible::Paused,
+        Verb::Restart | Verb::Wipe => Eligible::Any,
+    }
+}
