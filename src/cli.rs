@@ -47,6 +47,8 @@ pub enum Command {
     Act(Act),
     /// Make the disk, clock, speed or power of nodes fail, or take it back
     Fault(Fault),
+    #[command(flatten)]
+    Links(crate::links::Command),
     /// Replace nodes: remove the member, add an empty one, wait until it has caught up
     Replace(Select),
     /// Add nodes, as learners first

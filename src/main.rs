@@ -16,6 +16,7 @@ mod engine_arguments;
 mod flags;
 mod guard;
 mod learn;
+mod links;
 mod log_lines;
 mod logging;
 mod node_command;
@@ -93,6 +94,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Supervise { name } => supervise::run(&home, &name).await,
         Command::Act(verb) => verbs::act(&home, verb).await,
         Command::Fault(arguments) => verbs::fault(&home, arguments).await,
+        Command::Links(command) => links::run(&home, command).await,
         Command::Replace(arguments) => verbs::replace(&home, arguments).await,
         Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
         Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,

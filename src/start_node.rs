@@ -100,6 +100,7 @@ fn config(options: NodeOptions, faults: Option<&'static DiskFaults>) -> Config {
             advertise_peer: texts(&listen.advertise_peer),
         },
         security: options.security,
+        peer_proxy: options.peer_proxy,
         http: config::Http { print_authority: wants_authority(), ..options.http },
         bootstrap: config::Bootstrap {
             cluster: clustering

@@ -57,6 +57,10 @@ const MUST_NOT_MENTION: &[(&[&str], &[&str])] = &[
         &["tokio", "tonic", "Instant::now", "SystemTime::now", "rand::"],
     ),
     (&["node/src/consensus/core"], &["tokio", "std::fs", "tonic"]),
+    (
+        &["playground/src/links/lane", "playground/src/links/head", "playground/src/links/cut"],
+        &["tokio", "Instant::now", "rand::", "std::net"],
+    ),
     (&["tui/src/model", "tui/src/update", "tui/src/view"], &["tokio", "tonic", "crossterm"]),
 ];
 

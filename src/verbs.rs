@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use playground::{
-    Client, Engine, FleetView, Home, NodeFault, Request, launch,
+    Client, Engine, FleetView, Home, LinkFault, LinkView, NodeFault, Request, launch,
     spec::FleetSpec,
     view::{Health, NodeState, NodeView, Role},
 };
@@ -44,6 +44,7 @@ struct PsDocument<'a> {
     engine: &'a str,
     health: Health,
     nodes: Vec<PsNode<'a>>,
+    links: &'a [LinkView],
 }
 
 #[derive(Serialize)]
@@ -83,6 +84,7 @@ impl<'a> PsDocument<'a> {
             engine: &view.engine,
             health: view.health,
             nodes: view.nodes.iter().map(node).collect(),
+            links: &view.links,
         }
     }
 }
@@ -149,6 +151,9 @@ pub fn nodes_table(view: &FleetView) -> String {
         if let Some(why) = &node.why {
             text.push_str(&format!("{}: {why}\n", node.name));
         }
+    }
+    for link in view.links.iter().filter(|link| link.fault != LinkFault::Ok) {
+        text.push_str(&format!("link {}>{}: {}\n", link.from, link.to, link.fault.state()));
     }
     text
 }
@@ -239,7 +244,7 @@ fn line(event: &playground::Event) -> String {
     }
 }
 
-async fn connect(home: &Home, cluster: &str) -> anyhow::Result<Client> {
+pub async fn connect(home: &Home, cluster: &str) -> anyhow::Result<Client> {
     FleetSpec::check_name(cluster)?;
     Ok(Client::connect(home, cluster).await?)
 }

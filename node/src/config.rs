@@ -16,6 +16,8 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     pub listen: Listen,
     pub security: Security,
+    /// `host:port` of an HTTP proxy that connections to other members go through.
+    pub peer_proxy: Option<String>,
     pub http: Http,
     pub bootstrap: Bootstrap,
     pub timing: Timing,

@@ -48,7 +48,7 @@ impl Ports {
         let peer_gate =
             Gate { side: "peer", tls: Some(security.peer.clone()), limit: connection_limit() };
         Ok(Self {
-            dialer: Dialer::new(security.peer),
+            dialer: Dialer::new(security.peer).through(config.peer_proxy.as_deref()),
             clients,
             peers: net::bind(&listen.peer, listen.socket)?,
             client_gate,

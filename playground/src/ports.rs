@@ -122,7 +122,7 @@ fn bind_block(base: u16, count: usize) -> Result<Held, (u16, io::Error)> {
     let mut listeners = Vec::new();
     for slot in 0..count as u16 {
         let client = base + slot * PORTS_PER_NODE;
-        for port in [client, client + 1] {
+        for port in [client, client + 1, client + 3] {
             let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
             listeners.push(bound.map_err(|error| (port, error))?);
         }

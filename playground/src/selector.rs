@@ -169,11 +169,11 @@ fn some(nodes: &[&NodeView], count: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::view::{Health, tests::node_view};
 
-    fn view(nodes: &[(&str, NodeState, Role)]) -> FleetView {
+    pub(crate) fn view(nodes: &[(&str, NodeState, Role)]) -> FleetView {
         FleetView {
             cluster: "default".into(),
             engine: "builtin".into(),

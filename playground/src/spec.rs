@@ -58,6 +58,16 @@ impl NodeSpec {
         format!("http://127.0.0.1:{}", self.client_port)
     }
 
+    /// All its ports.
+    pub fn ports(&self) -> [u16; 3] {
+        [self.client_port, self.peer_port, self.peer_proxy_port()]
+    }
+
+    /// Where the supervisor takes its connections to peers, to pass them on.
+    pub fn peer_proxy_port(&self) -> u16 {
+        self.client_port.saturating_add(3)
+    }
+
     /// Where peers reach it.
     pub fn peer_url(&self) -> String {
         format!("http://{}:{}", self.peer_host, self.peer_port)

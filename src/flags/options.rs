@@ -7,7 +7,7 @@ use node::config::{Auth, AutoCompaction, Discovery, Http, Limits, Security, Slow
 use super::FlagError;
 use super::groups::{
     auth, clustering, compaction, danger, discovery, gateway, http, internal, limits, listen,
-    logging, member, monitoring, tls, tuning, upkeep,
+    logging, member, monitoring, proxy, tls, tuning, upkeep,
 };
 use super::syntax::Settings;
 
@@ -29,6 +29,8 @@ pub struct NodeOptions {
     pub logging: logging::Options,
     pub slow: Slow,
     pub danger: danger::Options,
+    /// How other members are reached, if not straight.
+    pub peer_proxy: Option<String>,
     /// End when this process does (set by the supervisor).
     pub die_with_parent: Option<i32>,
     /// Where the supervisor asks for faults.
@@ -56,6 +58,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,
         danger: danger::build(settings)?,
+        peer_proxy: proxy::build(settings)?,
         die_with_parent: internal::build(settings)?,
         fault_file: internal::fault_file(settings),
         warnings,

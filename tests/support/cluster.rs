@@ -24,6 +24,11 @@ pub struct Node {
     pub directory: PathBuf,
     client_port: Port,
     peer_port: Port,
+    /// Variables and flags of this node alone.
+    pub environment: Vec<(String, String)>,
+    pub flags: Vec<String>,
+    /// The host it tells its peers to reach it at.
+    host: &'static str,
     /// The cluster as this node is told at its first start.
     initial_cluster: String,
     state: &'static str,
@@ -48,6 +53,9 @@ impl Node {
             name,
             client_port: ports::reserve(),
             peer_port: ports::reserve(),
+            environment: Vec::new(),
+            flags: Vec::new(),
+            host: "127.0.0.1",
             initial_cluster: String::new(),
             state: "new",
             child: None,
@@ -60,6 +68,26 @@ impl Node {
 
     pub fn peer_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.peer_port.number)
+    }
+
+    fn advertised_url(&self) -> String {
+        format!("http://{}:{}", self.host, self.peer_port())
+    }
+
+    pub fn peer_port(&self) -> u16 {
+        self.peer_port.number
+    }
+
+    /// It reaches its peers through this proxy. etcd asks no proxy for loopback addresses, so
+    /// there all nodes have to be reached at another one.
+    pub fn go_through(&mut self, engine: Engine, proxy: &str) {
+        if engine == Engine::Ours {
+            self.flags.push(format!("--peer-proxy={proxy}"));
+            return;
+        }
+        self.host = "0.0.0.0";
+        self.environment.push(("HTTP_PROXY".to_owned(), proxy.to_owned()));
+        self.environment.push(("NO_PROXY".to_owned(), String::new()));
     }
 
     pub fn pid(&self) -> u32 {
@@ -170,12 +198,17 @@ impl Cluster {
         let token = format!("token-{}", nodes[0].peer_port.number);
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
         let mut cluster = Cluster { engine, nodes, environment: Vec::new(), flags, token, root };
-        let initial: Vec<String> =
-            cluster.nodes.iter().map(|node| format!("{}={}", node.name, node.peer_url())).collect();
-        for node in &mut cluster.nodes {
+        cluster.introduce();
+        cluster
+    }
+
+    /// Tells each founder of all the others.
+    pub fn introduce(&mut self) {
+        let pair = |node: &Node| format!("{}={}", node.name, node.advertised_url());
+        let initial: Vec<String> = self.nodes.iter().map(pair).collect();
+        for node in &mut self.nodes {
             node.initial_cluster = initial.join(",");
         }
-        cluster
     }
 
     /// The command that runs node `index`.
@@ -194,18 +227,20 @@ impl Cluster {
         }
         command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(node.environment.iter().map(|(name, value)| (name, value)))
             .arg(format!("--name={}", node.name))
             .arg("--data-dir")
             .arg(&node.directory)
             .arg(format!("--listen-client-urls={}", node.client_url()))
             .arg(format!("--advertise-client-urls={}", node.client_url()))
             .arg(format!("--listen-peer-urls={}", node.peer_url()))
-            .arg(format!("--initial-advertise-peer-urls={}", node.peer_url()))
+            .arg(format!("--initial-advertise-peer-urls={}", node.advertised_url()))
             .arg(format!("--initial-cluster={}", node.initial_cluster))
             .arg(format!("--initial-cluster-state={}", node.state))
             .arg(format!("--initial-cluster-token={}", self.token))
             .arg("--logger=zap")
             .args(&self.flags)
+            .args(&node.flags)
             .stdin(Stdio::null());
         command
     }

@@ -1,7 +1,8 @@
 //! Connections to other members.
 //!
 //! tonic speaks on what it is given; here it is given a socket of the right kind, encrypted
-//! if the URL says so, so that dialling and listening share their TLS.
+//! if the URL says so, so that dialling and listening share their TLS. With `--peer-proxy` TCP
+//! connections go through tunnels of that proxy, and TLS begins inside the tunnel.
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use super::address::{Place, Url};
 use super::connection::{Connection, Socket};
 use super::tls::Tls;
+use super::tunnel;
 
 /// A TLS handshake must be through by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -25,12 +27,19 @@ const PLACEHOLDER: &str = "http://localhost";
 #[derive(Clone)]
 pub struct Dialer {
     tls: Arc<Tls>,
+    /// `host:port` of a proxy to ask for tunnels.
+    proxy: Option<Arc<str>>,
 }
 
 impl Dialer {
     /// One that dials with this TLS.
     pub fn new(tls: Arc<Tls>) -> Self {
-        Self { tls }
+        Self { tls, proxy: None }
+    }
+
+    /// One that reaches other hosts through this proxy, if there is one.
+    pub fn through(self, proxy: Option<&str>) -> Self {
+        Self { proxy: proxy.map(Arc::from), ..self }
     }
 
     /// Opens a socket to `url`.
@@ -38,8 +47,12 @@ impl Dialer {
         let socket = async {
             Ok::<_, io::Error>(match &url.place {
                 Place::Tcp(address) => {
-                    let stream = TcpStream::connect(address).await?;
+                    let nearest = self.proxy.as_deref().unwrap_or(address);
+                    let mut stream = TcpStream::connect(nearest).await?;
                     stream.set_nodelay(true)?;
+                    if self.proxy.is_some() {
+                        tunnel::ask(&mut stream, address).await?;
+                    }
                     Socket::Tcp(stream)
                 }
                 Place::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),

@@ -19,6 +19,7 @@ pub mod pings;
 mod security;
 mod sniff;
 pub mod tls;
+mod tunnel;
 
 pub use address::{AddressError, Place, Url, merge};
 pub use connection::{Connection, Socket};

@@ -48,7 +48,8 @@ pub fn missing(engine: Engine, name: &str) -> Option<String> {
         Some(format!("an unmodified etcd cannot be told {what}: --engine builtin can"))
     };
     match (name, engine) {
-        ("proc.kill" | "proc.pause" | "learner" | "disk.full" | "corrupt", _) => None,
+        ("proc.kill" | "proc.pause" | "learner" | "disk.full" | "corrupt", _)
+        | ("link" | "link.oneway", _) => None,
         ("disk.slow" | "disk.error" | "clock" | "power", Engine::Builtin) => None,
         ("disk.slow", Engine::Etcd) => own_only("that its disk is slow"),
         ("disk.error", Engine::Etcd) => own_only("that its disk is broken"),

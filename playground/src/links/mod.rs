@@ -11,6 +11,13 @@
 //! Left to others: which node a word like `leader` means ([`crate::selector`]), and what the
 //! nodes do about all this.
 
+mod cut;
+mod exchange;
 mod fault;
+mod head;
+mod lane;
+mod plane;
 
+pub use cut::{Cut, resolve};
 pub use fault::{LinkFault, LinkView};
+pub use plane::Plane;

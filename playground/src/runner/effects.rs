@@ -55,6 +55,7 @@ impl Supervisor {
 
     async fn spawn(&mut self, node: &str, epoch: u64) -> Result<u32, String> {
         self.begin_without_faults(node)?;
+        let proxy = self.open_proxy(node);
         let spec = self.spec.node(node).ok_or_else(|| format!("{node} is not in the plan"))?;
         for port in [spec.client_port, spec.peer_port] {
             if let Some(why) = ports::busy(port) {
@@ -62,7 +63,7 @@ impl Supervisor {
             }
         }
         let command =
-            engine::command::command(&self.spec, spec, &self.dirs, std::process::id(), None);
+            engine::command::command(&self.spec, spec, &self.dirs, std::process::id(), proxy);
         let directory = self.dirs.node(node);
         record_argv(&directory, &command.shown);
         let log = self.dirs.log(node);

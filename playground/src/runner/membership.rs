@@ -246,7 +246,7 @@ impl Supervisor {
             return Ok(spec.clone());
         }
         let spec = self.spec.plan_joining().map_err(|error| error.to_string())?;
-        for port in [spec.client_port, spec.peer_port] {
+        for port in spec.ports() {
             if let Some(why) = ports::busy(port) {
                 return Err(why);
             }
@@ -307,6 +307,7 @@ impl Supervisor {
         if !self.fleet.forget(node) {
             return Answer::Failed(format!("{node} still runs"));
         }
+        self.close_proxy(node);
         self.spec.nodes.retain(|spec| spec.name != node);
         let kept = self.dirs.trash_data(node).and_then(|_| self.spec.save(&self.dirs.spec()));
         self.journal.note(Some(node.to_owned()), "left the cluster".to_owned());

@@ -27,6 +27,7 @@ use crate::{
     dirs::ClusterDirs,
     fleet::{Fleet, FleetEvent, Identity, Order, Signal},
     journal::Journal,
+    links::Plane,
     members::{Answer, Procedure},
     probe::Report,
     process::{ProcessIdentity, Spawner},
@@ -37,6 +38,7 @@ use crate::{
 mod connection;
 mod effects;
 mod faults;
+mod links;
 mod membership;
 mod requests;
 mod state;
@@ -111,6 +113,7 @@ struct Supervisor {
     pending: Vec<Pending>,
     active: Option<ActiveProcedure>,
     faults: faults::Faults,
+    plane: Option<Plane>,
     procedures: u64,
     inbox: mpsc::Sender<Input>,
     started: Instant,
@@ -162,6 +165,7 @@ pub async fn supervise(dirs: ClusterDirs, programs: Programs) -> Result<(), Play
         pending: Vec::new(),
         active: None,
         faults: faults::Faults::default(),
+        plane: Supervisor::start_plane(),
         procedures: 0,
         inbox,
         started: Instant::now(),

@@ -61,9 +61,8 @@ impl Supervisor {
             Request::Replace { selector } => return self.replace(&selector, answered).await,
             Request::Grow { nodes } => return self.grow(nodes, answered).await,
             Request::Shrink { nodes } => return self.shrink(nodes, answered).await,
-            Request::Link { .. } | Request::Heal => {
-                Err(refuse("this supervisor cannot change links: renew it with `down` and `up`"))
-            }
+            Request::Link { from, to, fault } => self.link(&from, &to, fault),
+            Request::Heal => Ok(self.heal_links()),
             Request::Down { now } => {
                 let done = vec![format!("cluster {} is down", self.spec.name)];
                 self.wait_for(Goal::Closed, Vec::new(), done, answered);
@@ -80,6 +79,7 @@ impl Supervisor {
         for node in &mut view.nodes {
             node.faults = self.faults_of(&node.name);
         }
+        self.show_links(&mut view);
         view.operation = self.active.as_ref().map(|active| active.procedure.title());
         view
     }

@@ -20,6 +20,7 @@ pub mod listen;
 pub mod logging;
 pub mod member;
 pub mod monitoring;
+pub mod proxy;
 pub mod tls;
 pub mod tuning;
 pub mod upkeep;
@@ -42,6 +43,7 @@ pub const SECTIONS: &[Section] = &[
     logging::SECTION,
     monitoring::SECTION,
     tuning::SECTION,
+    proxy::SECTION,
     danger::SECTION,
     legacy::SECTION,
     internal::SECTION,
