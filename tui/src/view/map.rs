@@ -16,8 +16,12 @@ use unicode_width::UnicodeWidthStr;
 
 /// More lines than this leave no room for numbers.
 const NODES_WITH_RATES: usize = 4;
-/// A narrower map has neither numbers nor roles in words.
-const WORDS_FROM: u16 = 50;
+/// A smaller map has neither numbers nor roles in words.
+const WORDS_FROM: (u16, u16) = (50, 12);
+
+fn has_words(area: Rect) -> bool {
+    area.width >= WORDS_FROM.0 && area.height >= WORDS_FROM.1
+}
 
 pub fn draw(model: &Model, names: &[String], canvas: &mut Canvas<'_>, area: Rect) {
     if area.width < 20 || area.height < 5 || names.is_empty() {
@@ -30,7 +34,7 @@ pub fn draw(model: &Model, names: &[String], canvas: &mut Canvas<'_>, area: Rect
             half(model, names, canvas, (b, a), &places);
         }
     }
-    if names.len() <= NODES_WITH_RATES && area.width >= WORDS_FROM {
+    if names.len() <= NODES_WITH_RATES && has_words(area) {
         for a in 0..names.len() {
             for b in (0..names.len()).filter(|b| *b != a) {
                 label(model, names, canvas, (a, b), &places);
@@ -51,7 +55,7 @@ fn place(at: usize, count: usize, area: Rect) -> (u16, u16) {
     let (cx, cy) = (f64::from(area.width - 1) / 2.0, f64::from(area.height - 1) / 2.0);
     let ry = ry.max(1.0);
     // Wider than this it is no ring but a line.
-    let rx = rx.clamp(1.0, ry * 3.2);
+    let rx = rx.clamp(1.0, (ry * 3.2).max(12.0));
     let x = (cx + rx * angle.cos()).round().clamp(0.0, f64::from(area.width - 1));
     let y = (cy + ry * angle.sin()).round().clamp(0.0, f64::from(area.height - 1));
     (area.x + x as u16, area.y + y as u16)
@@ -139,7 +143,7 @@ fn node(
         },
         None => (Role::Dim, "?", ""),
     };
-    let text = match area.width >= WORDS_FROM {
+    let text = match has_words(area) {
         true => format!("[{mark} {name} {word}]"),
         false => format!("[{mark} {name}]"),
     };
