@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::engine_arguments::EngineArguments;
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the drills
@@ -45,6 +47,9 @@ pub struct Run {
     /// On this cluster; without it each drill makes one of its own and takes it down
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
+    /// What the cluster of its own runs
+    #[command(flatten)]
+    pub engine: EngineArguments,
     /// Decides keys, requests and what `random` means
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

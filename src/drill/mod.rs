@@ -68,6 +68,12 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             found.collect::<anyhow::Result<_>>()?
         }
     };
+    let engine = arguments.engine.choice()?;
+    if arguments.cluster.is_some() && engine != Default::default() {
+        let why = "--engine, --etcd-bin and --node-bin are for a cluster of the drill's own: \
+                   leave out --cluster";
+        return Err(PlaygroundError::Usage(why.into()).into());
+    }
     if let Some(name) = &arguments.cluster {
         FleetSpec::check_name(name)?;
     }
@@ -89,6 +95,7 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             program: std::env::current_exe()?,
             version: env!("CARGO_PKG_VERSION").to_string(),
             cluster: arguments.cluster.clone(),
+            engine: engine.clone(),
             seed: arguments.seed,
             detours: Default::default(),
         };

@@ -53,6 +53,7 @@ impl Bench {
             program,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: Some(self.cluster.clone()),
+            engine: Default::default(),
             seed: 1,
             detours: Default::default(),
         };

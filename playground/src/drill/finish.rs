@@ -54,13 +54,18 @@ async fn take_down(means: &Means) {
 
 fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
     let (options, drill) = (&means.options, &means.drill);
-    let on = options.cluster.as_ref().map(|name| format!(" --cluster {name}"));
+    let engine = options.engine.engine.unwrap_or_default();
+    let on = match &options.cluster {
+        Some(name) => format!(" --cluster {name}"),
+        None if engine == crate::Engine::Builtin => String::new(),
+        None => format!(" --engine {}", engine.word()),
+    };
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     Report {
         schema_version: SCHEMA_VERSION,
         drill: drill.id.clone(),
         title: drill.title.clone(),
-        engine: crate::Engine::Builtin.word().into(),
+        engine: engine.word().into(),
         engine_version: options.version.clone(),
         tool_version: options.version.clone(),
         verdict: super::report::Verdict::Aborted,
@@ -74,12 +79,7 @@ fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
         interrupted: machine.ended == Ended::Interrupted,
         started_unix: unix.saturating_sub(duration_ms / 1000),
         duration_ms,
-        repeat: format!(
-            "etcd-tui drill run {} --seed {}{}",
-            drill.id,
-            options.seed,
-            on.unwrap_or_default()
-        ),
+        repeat: format!("etcd-tui drill run {} --seed {}{}", drill.id, options.seed, on),
         table: Vec::new(),
         steps: Vec::new(),
         lanes: Vec::new(),

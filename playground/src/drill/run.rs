@@ -23,6 +23,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::stage::{Stage, leader};
 use super::{finish, live, perform, rollback};
+use crate::engine::{Choice, Engine};
 use crate::launch::{self, UpRequest};
 use crate::workload::{self, Monitor, Recording, Target, Timeline, Workload};
 use crate::{Client, Home, PlaygroundError};
@@ -41,6 +42,8 @@ pub struct Options {
     pub version: String,
     /// A cluster that runs; without one the drill makes its own and takes it down.
     pub cluster: Option<String>,
+    /// What the nodes of the drill's own cluster run.
+    pub engine: Choice,
     pub seed: u64,
     /// Client URLs by node, for what stands between clients and a node.
     pub detours: BTreeMap<String, String>,
@@ -205,6 +208,7 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
             nodes: Some(drill.cluster.nodes),
             ephemeral: true,
             settings: drill.cluster.settings,
+            engine: options.engine.clone(),
             ..UpRequest::default()
         };
         let up = launch::up(&options.home, &request, &options.program, None).await;
@@ -252,9 +256,21 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
         origin,
         seen,
         observer,
-        engine: (view.engine.clone(), options.version.clone()),
+        engine: (view.engine.clone(), version_of(&view, &options.version)),
         stage,
     })
+}
+
+/// Of our own nodes the version of this program, of others what they say, each once.
+fn version_of(view: &crate::FleetView, own: &str) -> String {
+    if view.engine == Engine::Builtin.word() {
+        return own.to_owned();
+    }
+    let mut versions: Vec<&str> =
+        view.nodes.iter().filter_map(|node| node.version.as_deref()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions.join("+")
 }
 
 /// Why the drill makes no sense on this cluster, if it does not.
