@@ -215,7 +215,7 @@ fn users_and_roles_go(from: Engine, to: Engine) {
     ctl.ok(&["user", "grant-role", "ann", "reader"]);
     ctl.ok(&["user", "add", "--no-password", "certified"]);
     ctl.ok(&["auth", "enable"]);
-    ctl.run(&["snapshot", "save", text]).failed(1, "user name is empty");
+    ctl.run(&["snapshot", "save", text]).failed(5, "user name is empty");
     ctl.ok(&["--user", "root:secret", "snapshot", "save", text]);
     drop(source);
 
