@@ -135,6 +135,11 @@ impl Row {
         matches!(self.reach, Reach::Answers | Reach::Slow) && !frozen
     }
 
+    /// Whether it answers, and says that it knows no leader.
+    pub fn leaderless(&self) -> bool {
+        self.healthy() && self.status.as_ref().is_some_and(|status| status.leader == 0)
+    }
+
     /// The state as one word: the process's if we run it, else what the network shows.
     pub fn state_word(&self) -> &'static str {
         match (&self.fleet, self.reach) {

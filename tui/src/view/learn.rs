@@ -283,6 +283,9 @@ fn nodes(model: &Model) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for row in model.cluster.rows() {
         let (role, text) = match (row.healthy(), row.role) {
+            (true, _) if row.leaderless() => {
+                (Role::Warn, format!("▲ {} knows no leader", row.name))
+            }
             (true, RaftRole::Leader) => (Role::Accent, format!("★ {} leads", row.name)),
             (true, RaftRole::Learner) => (Role::Text, format!("○ {} learns", row.name)),
             (true, RaftRole::Follower) => (Role::Good, format!("● {} follows", row.name)),
