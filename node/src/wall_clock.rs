@@ -23,13 +23,14 @@ pub(crate) fn set_offset(seconds: i64) {
     OFFSET.store(seconds, Ordering::Relaxed);
 }
 
-/// A time that cannot be told stays what it is.
+/// A time that cannot be told, or is before all that is counted from 1970, stays what it is.
 fn shifted(time: SystemTime, seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    match seconds >= 0 {
-        true => time.checked_add(distance).unwrap_or(time),
-        false => time.checked_sub(distance).unwrap_or(time),
-    }
+    let wrong = match seconds >= 0 {
+        true => time.checked_add(distance),
+        false => time.checked_sub(distance),
+    };
+    wrong.filter(|wrong| *wrong >= SystemTime::UNIX_EPOCH).unwrap_or(time)
 }
 
 #[cfg(test)]

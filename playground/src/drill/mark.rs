@@ -32,6 +32,10 @@ pub struct Held {
     _lock: File,
 }
 
+fn path(home: &Home, cluster: &str) -> PathBuf {
+    directory(home).join(format!("{cluster}.json"))
+}
+
 fn directory(home: &Home) -> PathBuf {
     home.path().join("drills")
 }
@@ -41,18 +45,9 @@ fn directory(home: &Home) -> PathBuf {
 /// # Errors
 /// If a drill runs on the cluster, or one was cut off there.
 pub fn set(home: &Home, mark: &Mark) -> Result<Held, PlaygroundError> {
+    check(home, &mark.cluster)?;
     dirs::create_dir(&directory(home))?;
-    let path = directory(home).join(format!("{}.json", mark.cluster));
-    if let Some(found) = read(&path) {
-        let why = match is_held(&path) {
-            true => format!("drill {} runs on cluster {} now", found.drill, found.cluster),
-            false => format!(
-                "drill {} was cut off on cluster {}: `etcd-tui drill rollback` puts it back first",
-                found.drill, found.cluster
-            ),
-        };
-        return Err(PlaygroundError::Refused(why));
-    }
+    let path = path(home, &mark.cluster);
     let text = serde_json::to_string(mark).unwrap_or_default();
     let mut file = OpenOptions::new()
         .read(true)
@@ -71,6 +66,23 @@ pub fn set(home: &Home, mark: &Mark) -> Result<Held, PlaygroundError> {
     let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
     written.and_then(|()| file.sync_all()).map_err(PlaygroundError::file("write", &path))?;
     Ok(Held { path, _lock: file })
+}
+
+/// Whether a drill may begin on the cluster.
+///
+/// # Errors
+/// If a drill runs there, or one was cut off there.
+pub fn check(home: &Home, cluster: &str) -> Result<(), PlaygroundError> {
+    let path = path(home, cluster);
+    let Some(found) = read(&path) else { return Ok(()) };
+    Err(PlaygroundError::Refused(match is_held(&path) {
+        true => format!("drill {} runs on cluster {cluster} now", found.drill),
+        false => format!(
+            "drill {} was cut off on cluster {cluster}: `etcd-tui drill rollback` puts it back \
+             first",
+            found.drill
+        ),
+    }))
 }
 
 impl Held {
@@ -105,7 +117,7 @@ pub fn found(home: &Home) -> (Vec<Mark>, Vec<Mark>) {
 /// Forgets a drill that was cut off.
 pub fn forget(home: &Home, cluster: &str) {
     // If it stays, it is found again.
-    let _ = fs::remove_file(directory(home).join(format!("{cluster}.json")));
+    let _ = fs::remove_file(path(home, cluster));
 }
 
 #[cfg(test)]
@@ -123,7 +135,13 @@ mod tests {
         assert!(set(&home, &mark).unwrap_err().to_string().contains("runs on cluster a"));
         // The program ends without a rollback.
         drop(held);
-        assert_eq!(found(&home), (vec![mark.clone()], Vec::new()));
+        // A process that another test is starting has the file for a moment, until its exec.
+        let cut_off = (vec![mark.clone()], Vec::new());
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while found(&home) != cut_off && std::time::Instant::now() < patience {
+            std::thread::yield_now();
+        }
+        assert_eq!(found(&home), cut_off);
         assert!(set(&home, &mark).unwrap_err().to_string().contains("drill rollback"));
         forget(&home, "a");
         set(&home, &mark).unwrap().clear();

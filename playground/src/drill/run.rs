@@ -201,6 +201,8 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
         nodes: drill.cluster.nodes,
         temporary,
     };
+    // What a drill left behind is no reason to say that the cluster is not well.
+    mark::check(&options.home, &means.cluster).map_err(broken)?;
     let client = if temporary {
         *means.mark.lock() = Some(mark::set(&options.home, &mark).map_err(broken)?);
         let request = UpRequest {

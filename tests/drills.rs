@@ -1,0 +1,235 @@
+//! Drills as users run them: the command line on real clusters, what is left behind when it is
+//! stopped or killed, and whether a cluster that lies is found out.
+//!
+//! The lies are planted between the clients and a node, by proxies of this test: production code
+//! has no switch for them.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+#[path = "drills/liar.rs"]
+mod liar;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use liar::{Liar, Lie};
+use playground::Home;
+use playground::drill::{Drill, Progress, Report, Verdict, catalogue, run};
+use serde_json::Value;
+use tokio::sync::watch;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Outages are measured here, so one cluster at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A state directory.
+struct Machine {
+    home: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let _alone = alone();
+        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), _alone }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-tui"));
+        command
+            .args(arguments)
+            .env("ETCD_TUI_HOME", self.home.path())
+            .env_remove("GITHUB_STEP_SUMMARY")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it; returns the exit status and what it said.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
+        (status.code().unwrap_or(-1), text.into_owned())
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let (status, text) = self.run(arguments);
+        assert_eq!(status, 0, "{arguments:?}: {text}");
+        text
+    }
+
+    fn clusters(&self) -> Vec<String> {
+        let listed: Value = serde_json::from_str(&self.ok(&["ls", "--json"])).unwrap();
+        let names = listed.as_array().unwrap().iter();
+        names.map(|it| it["cluster"].as_str().unwrap().to_string()).collect()
+    }
+
+    fn states(&self, name: &str) -> Vec<String> {
+        let view: Value = serde_json::from_str(&self.ok(&["ps", name, "--json"])).unwrap();
+        let nodes = view["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node["state"].as_str().unwrap().to_string()).collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Ok(clusters) = fs::read_dir(self.home.path().join("clusters")) {
+            for cluster in clusters.flatten().filter(|cluster| cluster.path().is_dir()) {
+                let name = cluster.file_name().into_string().unwrap();
+                self.run(&["down", &name, "--now"]);
+            }
+        }
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn killing_the_leader_is_survived_and_reported_in_every_form() {
+    let machine = Machine::new();
+    let out = machine.home.path().join("out");
+    let arguments = ["drill", "run", "kill-leader", "--ci", "--seed", "7", "--out"];
+    let said = machine.ok(&[&arguments[..], &[out.to_str().unwrap()]].concat());
+    assert!(said.starts_with("PASS"), "{said}");
+    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    let report: Value = serde_json::from_str(&read("kill-leader.json")).unwrap();
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["drill"], "kill-leader");
+    assert_eq!(report["engine"], "builtin");
+    assert_eq!(report["verdict"], "PASS");
+    assert_eq!(report["repeat"], "etcd-tui drill run kill-leader --seed 7");
+    assert_eq!(report["consistency"]["equal_hashes"], 3);
+    assert!(report["consistency"]["acknowledged_writes"].as_u64().unwrap() > 100);
+    let outage = &report["table"].as_array().unwrap().iter().find(|row| row["what"] == "put");
+    assert!(outage.unwrap()["outage_ms"].as_u64().unwrap() >= 100);
+    assert!(read("kill-leader.md").contains("## Expected and observed"));
+    assert!(read("kill-leader.html").contains("<svg"));
+    assert!(read("kill-leader.junit.xml").contains("failures=\"0\""));
+    let json = out.join("kill-leader.json");
+    let both = [json.to_str().unwrap(), json.to_str().unwrap()];
+    let compared = machine.ok(&["drill", "compare", both[0], both[1]]);
+    assert!(compared.contains("| verdict | PASS | PASS |") && compared.contains("+0 ms"));
+    assert!(machine.clusters().is_empty(), "its own cluster is gone");
+}
+
+#[test]
+fn who_stops_a_drill_gets_the_cluster_back_and_so_does_who_kills_it() {
+    let machine = Machine::new();
+    machine.ok(&["up", "x", "--nodes", "3", "--detach"]);
+    let broken = || machine.states("x").iter().any(|state| state != "running");
+    let begin = || {
+        let arguments = ["drill", "run", "kill-majority", "--cluster", "x", "--ci"];
+        let child = machine.command(&arguments).stdout(Stdio::null()).spawn().unwrap();
+        eventually("the drill to kill", broken);
+        child
+    };
+    let signal = |child: &std::process::Child, signal| {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    };
+    let mut stopped = begin();
+    signal(&stopped, nix::sys::signal::Signal::SIGINT);
+    assert_eq!(stopped.wait().unwrap().code(), Some(130));
+    assert!(!broken(), "it was rolled back");
+    let mut killed = begin();
+    signal(&killed, nix::sys::signal::Signal::SIGKILL);
+    killed.wait().unwrap();
+    let (status, said) = machine.run(&["drill", "run", "kill-leader", "--cluster", "x", "--ci"]);
+    assert!(status == 3 && said.contains("drill rollback"), "{status}: {said}");
+    let said = machine.ok(&["drill", "rollback"]);
+    assert!(said.contains("kill-majority on cluster x is rolled back"), "{said}");
+    assert!(!broken());
+    assert!(machine.ok(&["drill", "rollback"]).contains("no drill was cut off"));
+}
+
+#[test]
+fn what_is_no_drill_is_said_at_once() {
+    let machine = Machine::new();
+    let (status, said) = machine.run(&["drill", "run", "nonsense"]);
+    assert!(status == 2 && said.contains("drill list"), "{said}");
+    let file = machine.home.path().join("wrong.toml");
+    let text = catalogue::text("kill-leader").unwrap().replace("kill leader", "hug leader");
+    fs::write(&file, text).unwrap();
+    let (status, said) = machine.run(&["drill", "run", file.to_str().unwrap()]);
+    assert!(status == 2 && said.contains("wrong.toml:") && said.contains("steps are"), "{said}");
+    let listed: Value = serde_json::from_str(&machine.ok(&["drill", "list", "--json"])).unwrap();
+    assert!(listed.as_array().unwrap().len() > 20);
+    assert!(machine.ok(&["drill", "show", "kill-majority"]).contains("may be old"));
+    let (status, said) = machine.run(&["drill", "run", "quota", "--cluster", "absent", "--ci"]);
+    assert!(status == 3 && said.contains("absent"), "{status}: {said}");
+}
+
+/// Runs a drill on cluster `x` whose nodes are reached through liars.
+fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
+    machine.ok(&["up", "x", "--nodes", "3", "--detach"]);
+    let view: Value = serde_json::from_str(&machine.ok(&["ps", "x", "--json"])).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut detours = BTreeMap::new();
+        for node in view["nodes"].as_array().unwrap() {
+            let url = node["client_url"].as_str().unwrap();
+            let liar = Liar::start(url, lie).await;
+            detours.insert(node["name"].as_str().unwrap().to_string(), liar);
+        }
+        let options = run::Options {
+            home: Home::new(machine.home.path()),
+            program: Path::new(env!("CARGO_BIN_EXE_etcd-tui")).to_path_buf(),
+            version: "test".into(),
+            cluster: Some("x".into()),
+            engine: Default::default(),
+            seed: 1,
+            detours,
+        };
+        let drill = Drill::parse("planted.toml", drill).unwrap();
+        let (_go_on, stop) = watch::channel(false);
+        let (tell, _heard) = watch::channel(Progress::default());
+        run::run(options, drill, stop, &tell).await
+    })
+}
+
+#[test]
+fn a_member_that_answers_linearizable_reads_from_its_own_data_is_unsafe() {
+    let machine = Machine::new();
+    let drill = r#"
+id = "planted-stale-read"
+title = "A follower is cut off, and lies"
+level = "advanced"
+hypothesis = "It is found out."
+teaches = "The history checker compares every read with what had finished before it began."
+[workload]
+pace = "5ms"
+[[step]]
+do = "isolate follower"
+[[step]]
+do = "wait 3s"
+"#;
+    let report = lied_to(&machine, Lie::StaleReads, drill);
+    assert_eq!(report.verdict, Verdict::Unsafe, "{}: {:?}", report.why, report.steps);
+    assert!(
+        report.consistency.violations.iter().any(|it| it.contains("StaleRead")),
+        "{}",
+        report.why
+    );
+}
+
+#[test]
+fn a_write_that_is_acknowledged_before_it_is_committed_is_unsafe() {
+    let machine = Machine::new();
+    let report = lied_to(&machine, Lie::EarlyAcks, catalogue::text("kill-leader").unwrap());
+    assert_eq!(report.verdict, Verdict::Unsafe, "{}", report.why);
+    let shown = &report.consistency.violations;
+    assert!(shown.iter().any(|it| it.contains("LostWrite")), "{shown:?}");
+}
