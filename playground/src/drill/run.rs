@@ -229,14 +229,7 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     }
     let observing = Client::connect(&options.home, &means.cluster).await.map_err(broken)?;
     let stage = Arc::new(Stage::new(client, drill.clone(), &view, options.seed));
-    let targets: Result<Vec<Target>, String> = view
-        .nodes
-        .iter()
-        .map(|node| match options.detours.get(&node.name) {
-            Some(url) => Target::new(&node.name, url).map_err(|error| error.to_string()),
-            None => stage.target(node),
-        })
-        .collect();
+    let targets = targets(&stage, options, &view);
     let load = workload::Options {
         prefix: format!("drill/{:x}/", rand::random::<u32>()),
         seed: options.seed,
@@ -261,6 +254,19 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
         engine: (view.engine.clone(), version_of(&view, &options.version)),
         stage,
     })
+}
+
+/// Whom the load asks: the nodes, or what stands before them.
+fn targets(
+    stage: &Stage,
+    options: &Options,
+    view: &crate::FleetView,
+) -> Result<Vec<Target>, String> {
+    let target = |node: &crate::NodeView| match options.detours.get(&node.name) {
+        Some(url) => Target::new(&node.name, url).map_err(|error| error.to_string()),
+        None => stage.target(node),
+    };
+    view.nodes.iter().map(target).collect()
 }
 
 /// Of our own nodes the version of this program, of others what they say, each once.
