@@ -346,6 +346,11 @@ impl Done {
 }
 
 fn search(steps: &[Step], start: Value, states_max: usize) -> Found {
+    search_counted(steps, start, states_max).0
+}
+
+/// The same, and how many states it looked at.
+fn search_counted(steps: &[Step], start: Value, states_max: usize) -> (Found, usize) {
     let mut list = Timeline::new(steps);
     let mut done = Done(vec![0; steps.len().div_ceil(64)]);
     let mut visited: HashSet<(Done, Value)> = HashSet::new();
@@ -356,7 +361,7 @@ fn search(steps: &[Step], start: Value, states_max: usize) -> Found {
         let (step, is_end) = list.entries[at];
         if is_end {
             // This operation ended before anything else could come: go back.
-            let Some((last, before)) = path.pop() else { return Found::NoOrder };
+            let Some((last, before)) = path.pop() else { return (Found::NoOrder, visited.len()) };
             value = before;
             done.flip(list.entries[last].0);
             list.put_back(last);
@@ -367,7 +372,7 @@ fn search(steps: &[Step], start: Value, states_max: usize) -> Found {
             done.flip(step);
             if visited.insert((done.clone(), after)) {
                 if visited.len() > states_max {
-                    return Found::GaveUp;
+                    return (Found::GaveUp, visited.len());
                 }
                 path.push((at, value));
                 value = after;
@@ -379,23 +384,29 @@ fn search(steps: &[Step], start: Value, states_max: usize) -> Found {
         }
         at = list.next[at];
     }
-    Found::Order
+    (Found::Order, visited.len())
 }
 
 /// A smaller set of steps for which there is no order either.
 ///
 /// A write may go only if nothing left depends on its value: then the rest is impossible by
 /// itself, and proves as much as the whole.
+///
+/// All attempts together may look at `states_max` states: what is left then is longer than it
+/// could be, and as wrong.
 fn shrink(mut steps: Vec<Step>, start: Value, states_max: usize) -> Vec<Step> {
-    let mut at = steps.len();
-    while at > 0 {
+    let (mut at, mut left) = (steps.len(), states_max);
+    while at > 0 && left > 0 {
         at -= 1;
         let candidate = steps[at];
         if is_needed(candidate.action, &steps) {
             continue;
         }
         steps.remove(at);
-        if search(&steps, start, states_max) != Found::NoOrder {
+        let (found, seen) = search_counted(&steps, start, left);
+        // A candidate that needs no search costs something too.
+        left = left.saturating_sub(seen.max(1));
+        if found != Found::NoOrder {
             steps.insert(at, candidate);
         }
     }
