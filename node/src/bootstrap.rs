@@ -8,7 +8,7 @@
 //! * **Join**: the running members are asked who we are; log and state stay empty until the
 //!   leader sends a snapshot.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proto::peer::MembersRequest;
@@ -28,7 +28,7 @@ use crate::net::tls::TlsError;
 use crate::net::{Dialer, ListenError, SecurityError};
 use crate::snapshots;
 use crate::storage::data_dir::DataDirError;
-use crate::storage::snapshot_file::{self, SnapshotError, SnapshotWriter};
+use crate::storage::snapshot_file::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use crate::storage::store::{Compaction, Loaded, Store, StoreError, StoreOptions};
 
 /// Why a member cannot start.
@@ -72,6 +72,11 @@ pub enum Error {
         "the log's snapshot at index {0} is gone: restore the data directory, or remove the member and add it again"
     )]
     SnapshotLost(u64),
+    #[error(
+        "the write-ahead log of this member is not in {}, but its snapshots or its applied state are there: start it with the --wal-dir it had; if the log is lost, remove the member from the cluster and add it again with an empty data directory",
+        .0.display()
+    )]
+    LogLost(PathBuf),
     #[error("the log ends at {last} but the state before {first} is missing")]
     Gap { first: u64, last: u64 },
     #[error(transparent)]
@@ -129,7 +134,25 @@ pub async fn boot(
         let wal = Some((wal, recovered));
         return begin(config, directories, wal, directory_id, store_options, dialer).await;
     }
+    if outlived_its_log(directories)? {
+        return Err(Error::LogLost(directories.wal.clone()));
+    }
     begin(config, directories, None, directory_id, store_options, dialer).await
+}
+
+/// Whether there is what only a member with a log leaves: a state, or a snapshot later than the
+/// one it is founded with. Beginning anew would forget what it acknowledged, and its votes.
+fn outlived_its_log(directories: &Directories) -> Result<bool, Error> {
+    let founding = |name: &SnapshotName| name.index <= 1;
+    if !snapshot_file::list(&directories.snapshots)?.iter().all(founding) {
+        return Ok(true);
+    }
+    let mut entries = std::fs::read_dir(&directories.state).map_err(|source| StoreError::Io {
+        action: "read",
+        path: directories.state.clone(),
+        source,
+    })?;
+    Ok(entries.next().is_some())
 }
 
 /// The first start: the cluster is found or named, and then founded or joined.

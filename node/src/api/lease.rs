@@ -31,7 +31,7 @@ const GRANT_COST: u64 = 64;
 const RETRY: Duration = Duration::from_millis(50);
 /// Renewals waiting to be written to one stream.
 const RENEWALS_WAITING: usize = 256;
-/// A lease just granted may not be applied at the leader yet.
+/// How long a leader applies what it committed before it answers from what it has.
 const APPLY_WAIT: Duration = Duration::from_secs(1);
 
 impl Service {
@@ -54,9 +54,14 @@ impl Service {
         {
             return Ok(Some(ttl));
         }
+        self.catch_up().await;
+        renew()
+    }
+
+    /// Another member may have acknowledged what this leader committed but did not yet apply.
+    async fn catch_up(&self) {
         let commit = self.handle.progress().commit.load(std::sync::atomic::Ordering::Relaxed);
         let _ = tokio::time::timeout(APPLY_WAIT, self.handle.wait_applied(commit)).await;
-        renew()
     }
 
     /// A renewal must not be undone by what the log remembers of the time before it.
@@ -76,7 +81,8 @@ impl Service {
     }
 
     /// Seconds left and seconds granted, on this member's clock, if it leads.
-    pub fn time_left_here(&self, id: i64) -> Result<Option<(i64, i64)>, LeaseError> {
+    pub async fn time_left_here(&self, id: i64) -> Result<Option<(i64, i64)>, LeaseError> {
+        self.catch_up().await;
         let Some(granted) = self.member.state.read().leases.ttl(id) else { return Ok(None) };
         let lessor = self.member.lessor.lock();
         if !lessor.leading() {
@@ -132,7 +138,7 @@ impl Service {
 
     async fn time_left(&self, id: i64) -> Result<Option<(i64, i64)>, Status> {
         self.ask_leader(
-            || async move { self.time_left_here(id) },
+            || self.time_left_here(id),
             |leader| async move {
                 let mut client = self.peer(leader).await?;
                 let request = peer::LeaseTimeToLiveRequest { id };
@@ -220,16 +226,11 @@ impl Lease for Service {
         let caller = self.caller(&request).await?;
         let request = request.into_inner();
         self.member.state.read().auth.is_authenticated(&caller).map_err(to_status)?;
-        let left = if self.member.state.read().leases.exists(request.id) {
-            self.time_left(request.id).await?
-        } else {
+        if request.keys {
+            // The keys are this member's, which may lag behind the one that took the last put.
             self.linearize().await?;
-            if self.member.state.read().leases.exists(request.id) {
-                self.time_left(request.id).await?
-            } else {
-                None
-            }
-        };
+        }
+        let left = self.time_left(request.id).await?;
         let (ttl, granted_ttl) = left.unwrap_or((-1, 0));
         let mut response = LeaseTimeToLiveResponse {
             header: Some(self.header()),

@@ -132,7 +132,7 @@ impl Peer for Service {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let left = self.time_left_here(request.into_inner().id).map_err(lease_status)?;
+        let left = self.time_left_here(request.into_inner().id).await.map_err(lease_status)?;
         let (ttl, granted_ttl) = left.unwrap_or((-1, 0));
         Ok(Response::new(LeaseTimeToLiveResponse { ttl, granted_ttl }))
     }

@@ -12,6 +12,8 @@ use crate::support::tools::Engine;
 /// words it starts.
 type Row = (&'static str, fn(&Path), Option<&'static str>);
 
+const LOG_LOST: &str = "the write-ahead log of this member is not in";
+
 const ROWS: &[Row] = &[
     ("no applied state", |d| fs::remove_dir_all(d.join("state")).unwrap(), None),
     ("another applied state", overwrite_the_state, None),
@@ -21,6 +23,8 @@ const ROWS: &[Row] = &[
     ("zeros over an entry", |d| zero(&log(d), b"value-2"), Some("is corrupt at offset")),
     ("another head of the log", |d| write_at(&log(d), 0, b"?"), Some("is corrupt at offset 0")),
     ("a log that is a file", a_file_for_a_log, Some("wal is not a directory")),
+    ("no log", |d| fs::remove_dir_all(d.join("wal")).unwrap(), Some(LOG_LOST)),
+    ("no log and no state", leave_a_later_snapshot, Some(LOG_LOST)),
     (
         "no snapshot",
         |d| fs::remove_dir_all(d.join("snap")).unwrap(),
@@ -76,6 +80,15 @@ fn overwrite_the_state(member: &Path) {
             fs::write(database, [0x5a; 100_000]).unwrap();
         }
     }
+}
+
+fn leave_a_later_snapshot(member: &Path) {
+    fs::remove_dir_all(member.join("wal")).unwrap();
+    fs::remove_dir_all(member.join("state")).unwrap();
+    let first = only_file(&member.join("snap"));
+    let name = first.file_name().unwrap().to_str().unwrap();
+    let later = name.replacen('1', "2", 1);
+    fs::rename(&first, first.with_file_name(later)).unwrap();
 }
 
 fn a_file_for_a_log(member: &Path) {
