@@ -1,5 +1,6 @@
 //! Carries out one step: through the supervisor, or through etcd's API.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use super::format::Step;
 use super::machine::Outcome;
 use super::stage::{Stage, leader};
 use super::{conditions, etcd};
+use crate::links::{Cut, resolve};
 use crate::selector::Eligible;
 use crate::view::{FleetView, NodeView, Role};
 use crate::{LinkFault, Request, Verb};
@@ -69,15 +71,24 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
             cut(stage, &names, &others).await
         }
         Action::Partition { left, right } => {
-            let (left, right) = (resolved(left, Eligible::Any)?, resolved(right, Eligible::Any)?);
+            let (left, right) = sides(stage, &view, left, right)?;
             cut(stage, &left, &right).await
         }
         Action::Link { from, to, fault } => {
-            let (from, to) = (resolved(from, Eligible::Any)?, resolved(to, Eligible::Any)?);
+            let (from, to) = sides(stage, &view, from, to)?;
             let request = Request::Link { from: from.join(","), to: to.join(","), fault: *fault };
             requested(stage, request).await
         }
+        Action::Bridge { one, other, via } => {
+            let side = |text: &String| stage.substitute(text);
+            bridge(stage, &view, &side(one), &side(other), &side(via)).await
+        }
         Action::Heal => requested(stage, Request::Heal).await,
+        Action::Disaster(disaster) => {
+            let nodes = disaster.nodes().map(|nodes| resolved(nodes, Eligible::Any));
+            let names = nodes.transpose()?.unwrap_or_default();
+            requested(stage, disaster.request(&names)).await
+        }
         Action::Fault { nodes, fault } => {
             let names = resolved(nodes, Eligible::Any)?;
             let request = Request::Fault { selector: names.join(","), fault: *fault };
@@ -108,21 +119,26 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
             etcd::move_leader(channel, id.ok_or("the follower's member id is not known")?).await?;
             Ok(format!("leadership moved from {} to {}", leads.name, other.name))
         }
-        Action::MemberAdd(url) => {
+        Action::MemberAdd(text) => {
+            // A node is told by its name as well.
+            let text = stage.substitute(text);
+            let url = view.node(&text).map_or(&text, |node| &node.peer_url);
             etcd::member_add(channel, url).await?;
             Ok(format!("member with the peer URL {url} is added"))
         }
         Action::Fill { count, bytes } => {
             for number in 0..*count {
-                fill(&channel, number, *bytes).await.map_err(|why| {
+                let revision = fill(&channel, number, *bytes).await.map_err(|why| {
                     format!("{why} (after {number} of {count} values of {bytes} bytes)")
                 })?;
+                stage.note_revision(revision);
             }
             Ok(format!("{count} values of {bytes} bytes are put"))
         }
         Action::Put { key, value } => {
             let value = value.clone().into_bytes();
             let revision = etcd::put(channel, key, value, FILL_PATIENCE).await?;
+            stage.note_revision(revision);
             Ok(format!("put at revision {revision}"))
         }
         Action::DeleteAll => Ok(format!("{} keys are deleted", etcd::delete_all(channel).await?)),
@@ -148,18 +164,40 @@ async fn fill(
     channel: &tonic::transport::Channel,
     number: usize,
     bytes: usize,
-) -> Result<(), String> {
+) -> Result<i64, String> {
     let key = format!("fill/{number}");
     let mut attempts = 1;
     loop {
         let value = vec![b'x'; bytes];
         match etcd::put(channel.clone(), &key, value, FILL_PATIENCE).await {
-            Ok(_) => return Ok(()),
+            Ok(revision) => return Ok(revision),
             Err(why) if attempts == FILL_ATTEMPTS || why.contains("exceeded") => return Err(why),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
         attempts += 1;
     }
+}
+
+/// Two sides of links; one of them may be the rest.
+fn sides(
+    stage: &Stage,
+    view: &FleetView,
+    one: &str,
+    other: &str,
+) -> Result<(Vec<String>, Vec<String>), String> {
+    let of = |side: &str| stage.names(side, view, Eligible::Any);
+    Ok(match (one, other) {
+        (one, "rest") => {
+            let one = of(one)?;
+            let rest = others(view, &one);
+            (one, rest)
+        }
+        ("rest", other) => {
+            let other = of(other)?;
+            (others(view, &other), other)
+        }
+        (one, other) => (of(one)?, of(other)?),
+    })
 }
 
 fn others(view: &FleetView, without: &[String]) -> Vec<String> {
@@ -174,6 +212,27 @@ async fn cut(stage: &Stage, left: &[String], right: &[String]) -> Result<String,
         requested(stage, Request::Link { from: from.join(","), to: to.join(","), fault }).await?;
     }
     Ok(format!("{} and {} are cut off from each other", left.join(", "), right.join(", ")))
+}
+
+/// No byte between two sides; both reach the third.
+async fn bridge(
+    stage: &Stage,
+    view: &FleetView,
+    one: &str,
+    other: &str,
+    via: &str,
+) -> Result<String, String> {
+    let said = |error: crate::PlaygroundError| error.to_string();
+    let cut = Cut::bridge(one, other, via).map_err(said)?;
+    let mut targets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (from, to) in resolve(&cut, view).map_err(said)? {
+        targets.entry(from).or_default().push(to);
+    }
+    for (from, to) in targets {
+        let request = Request::Link { from, to: to.join(","), fault: LinkFault::Freeze };
+        requested(stage, request).await?;
+    }
+    Ok(format!("{one} and {other} reach each other only via {via}"))
 }
 
 /// Any member but these that answers.
