@@ -267,35 +267,6 @@ impl Action {
     }
 }
 
-impl Action {
-    /// Every text of it that has to select nodes.
-    pub fn selectors(&self) -> Vec<&str> {
-        match self {
-            Self::Link { from, to, .. } => vec![from, to],
-            Self::Partition { left, right } => vec![left, right],
-            Self::Bridge { one, other, via } => vec![one, other, via],
-            Self::Await { condition, .. } | Self::Check(condition) => {
-                condition.nodes().into_iter().collect()
-            }
-            other => other.nodes().into_iter().collect(),
-        }
-    }
-}
-
-impl Condition {
-    /// The nodes it is about, as they are written.
-    fn nodes(&self) -> Option<&str> {
-        match self {
-            Self::Leader { other_than: nodes } | Self::Probe { at: nodes, .. } => nodes.as_deref(),
-            Self::State { nodes, .. } | Self::CaughtUp(nodes) | Self::Logged { nodes, .. } => {
-                Some(nodes)
-            }
-            Self::Identity(identity) => identity.nodes(),
-            _ => None,
-        }
-    }
-}
-
 impl FromStr for Action {
     type Err = String;
 

@@ -23,6 +23,7 @@ pub mod judge;
 mod live;
 pub mod machine;
 pub mod mark;
+mod nodes;
 mod observe;
 mod perform;
 pub mod progress;
