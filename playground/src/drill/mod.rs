@@ -15,6 +15,7 @@
 pub mod action;
 pub mod catalogue;
 mod conditions;
+mod cuts;
 mod disaster;
 mod etcd;
 mod finish;

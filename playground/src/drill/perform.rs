@@ -1,6 +1,5 @@
 //! Carries out one step: through the supervisor, or through etcd's API.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,11 +8,10 @@ use super::action::{Action, Condition};
 use super::format::Step;
 use super::machine::Outcome;
 use super::stage::{Stage, leader};
-use super::{conditions, etcd};
-use crate::links::{Cut, resolve};
+use super::{conditions, cuts, etcd};
 use crate::selector::Eligible;
 use crate::view::{FleetView, NodeView, Role};
-use crate::{LinkFault, Request, Verb};
+use crate::{Request, Verb};
 
 /// Between two looks at what is awaited.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -67,23 +65,11 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
         Action::Shrink(count) => requested(stage, Request::Shrink { nodes: Some(*count) }).await,
         Action::Isolate(nodes) => {
             let names = resolved(nodes, Eligible::Any)?;
-            let others = others(&view, &names);
-            cut(stage, &names, &others).await
+            cuts::isolate(stage, &view, &names).await
         }
-        Action::Partition { left, right } => {
-            let (left, right) = sides(stage, &view, left, right)?;
-            cut(stage, &left, &right).await
+        Action::Partition { .. } | Action::Link { .. } | Action::Bridge { .. } | Action::Heal => {
+            cuts::set(stage, &view, action).await
         }
-        Action::Link { from, to, fault } => {
-            let (from, to) = sides(stage, &view, from, to)?;
-            let request = Request::Link { from: from.join(","), to: to.join(","), fault: *fault };
-            requested(stage, request).await
-        }
-        Action::Bridge { one, other, via } => {
-            let side = |text: &String| stage.substitute(text);
-            bridge(stage, &view, &side(one), &side(other), &side(via)).await
-        }
-        Action::Heal => requested(stage, Request::Heal).await,
         Action::Disaster(disaster) => {
             let nodes = disaster.nodes().map(|nodes| resolved(nodes, Eligible::Any));
             let names = nodes.transpose()?.unwrap_or_default();
@@ -178,63 +164,6 @@ async fn fill(
     }
 }
 
-/// Two sides of links; one of them may be the rest.
-fn sides(
-    stage: &Stage,
-    view: &FleetView,
-    one: &str,
-    other: &str,
-) -> Result<(Vec<String>, Vec<String>), String> {
-    let of = |side: &str| stage.names(side, view, Eligible::Any);
-    Ok(match (one, other) {
-        (one, "rest") => {
-            let one = of(one)?;
-            let rest = others(view, &one);
-            (one, rest)
-        }
-        ("rest", other) => {
-            let other = of(other)?;
-            (others(view, &other), other)
-        }
-        (one, other) => (of(one)?, of(other)?),
-    })
-}
-
-fn others(view: &FleetView, without: &[String]) -> Vec<String> {
-    let names = view.nodes.iter().map(|node| node.name.clone());
-    names.filter(|name| !without.contains(name)).collect()
-}
-
-/// No byte between the two sides, either way.
-async fn cut(stage: &Stage, left: &[String], right: &[String]) -> Result<String, String> {
-    for (from, to) in [(left, right), (right, left)] {
-        let fault = LinkFault::Freeze;
-        requested(stage, Request::Link { from: from.join(","), to: to.join(","), fault }).await?;
-    }
-    Ok(format!("{} and {} are cut off from each other", left.join(", "), right.join(", ")))
-}
-
-/// No byte between two sides; both reach the third.
-async fn bridge(
-    stage: &Stage,
-    view: &FleetView,
-    one: &str,
-    other: &str,
-    via: &str,
-) -> Result<String, String> {
-    let said = |error: crate::PlaygroundError| error.to_string();
-    let cut = Cut::bridge(one, other, via).map_err(said)?;
-    let mut targets: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (from, to) in resolve(&cut, view).map_err(said)? {
-        targets.entry(from).or_default().push(to);
-    }
-    for (from, to) in targets {
-        let request = Request::Link { from, to: to.join(","), fault: LinkFault::Freeze };
-        requested(stage, request).await?;
-    }
-    Ok(format!("{one} and {other} reach each other only via {via}"))
-}
-
 /// Any member but these that answers.
 fn somebody(
     stage: &Stage,
@@ -248,7 +177,7 @@ fn somebody(
     Ok(stage.target(node)?.channel)
 }
 
-async fn requested(stage: &Stage, request: Request) -> Result<String, String> {
+pub async fn requested(stage: &Stage, request: Request) -> Result<String, String> {
     let said = stage.client.perform(request).await.map_err(|error| error.to_string())?;
     Ok(said.join("; "))
 }

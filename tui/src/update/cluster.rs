@@ -51,7 +51,7 @@ fn on_status(
                 _ => facts.leaderless = None,
             }
             let led = |status: &StatusFacts| (status.leader, status.term);
-            if facts.status.as_ref().map(led) != Some(led(&status)) {
+            if status.leader != 0 && facts.status.as_ref().map(led) != Some(led(&status)) {
                 // What it could not read was a matter of the leader before.
                 facts.misses = 0;
             }
