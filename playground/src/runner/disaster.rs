@@ -292,6 +292,7 @@ async fn run_all(jobs: Vec<Job>) -> Result<(), String> {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason");
+            let last = last.trim_start_matches("etcd-tui: ").trim_start_matches("Error: ");
             let last: String = last.chars().take(WORDS_MAX).collect();
             return Err(format!("{node}: nothing is restored: {last}"));
         }
