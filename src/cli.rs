@@ -55,6 +55,10 @@ pub enum Command {
     Grow(Resize),
     /// Remove the nodes added last
     Shrink(Resize),
+    /// Save a snapshot of a cluster beside its data
+    Backup(crate::links::Named),
+    /// Make a new cluster of all nodes, which must be down, with the data of a snapshot
+    Restore(crate::recovery::Restore),
     /// Open the terminal UI on any etcd cluster
     Connect(Connect),
     /// Save, look at, restore and export snapshots in etcd's own format

@@ -33,7 +33,7 @@ pub struct Link {
     /// From which nodes to which: 'n1>n2', 'leader>rest', 'n1<>n2' for both ways
     pub link: String,
     /// freeze, reset, delay MS[±MS], rate KB_PER_SECOND, flap UP_MS/DOWN_MS, or ok
-    #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+    #[arg(required = true, num_args = 1..=2, allow_negative_numbers = true)]
     pub fault: Vec<String>,
     #[command(flatten)]
     pub of: Named,

@@ -22,6 +22,7 @@ mod logging;
 mod node_command;
 mod output;
 mod paths;
+mod recovery;
 mod screen;
 mod service_manager;
 mod start_node;
@@ -95,6 +96,8 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Act(verb) => verbs::act(&home, verb).await,
         Command::Fault(arguments) => verbs::fault(&home, arguments).await,
         Command::Links(command) => links::run(&home, command).await,
+        Command::Backup(of) => recovery::backup(&home, &of).await,
+        Command::Restore(arguments) => recovery::restore(&home, arguments).await,
         Command::Replace(arguments) => verbs::replace(&home, arguments).await,
         Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
         Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,

@@ -171,6 +171,22 @@ fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
     assert!(said.contains("is up again") && said.contains(version), "{said}");
     assert_eq!(machine.member_ids(), ids);
     assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "w");
+    everything_is_lost_and_restored(&machine);
+}
+
+/// By the tools that are beside the etcd.
+fn everything_is_lost_and_restored(machine: &Machine) {
+    assert!(machine.fails(1, &["restore"]).contains("stop all"));
+    machine.ok(&["backup"]);
+    machine.etcdctl(&["put", "k", "later"]);
+    let ids = machine.member_ids();
+    machine.ok(&["kill", "all"]);
+    machine.ok(&["wipe", "all"]);
+    assert!(machine.ok(&["restore"]).contains("every node has the data of"));
+    machine.ok(&["start", "all"]);
+    machine.await_health("healthy");
+    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "w");
+    assert!(machine.member_ids().iter().all(|id| !ids.contains(id)), "it is another cluster");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use playground::links::Plane;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use support::client::Client;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, Node};
 use support::eventually;
 use support::load::{self, Load};
 use support::tools::{self, Engine};
@@ -35,6 +35,10 @@ struct Rig {
 
 impl Rig {
     fn start(engine: Engine) -> Rig {
+        Rig::start_with(engine, |_| {})
+    }
+
+    fn start_with(engine: Engine, prepare: impl Fn(&mut Node)) -> Rig {
         let flags: &[&str] = if engine == Engine::Ours { &[] } else { &["--pre-vote"] };
         let mut cluster = Cluster::prepare(engine, 3, flags);
         let plane = Plane::start().unwrap();
@@ -42,6 +46,7 @@ impl Rig {
             plane.open(&node.name, node.peer_port(), 0).unwrap();
             let port = plane.proxy_port(&node.name).unwrap();
             node.go_through(engine, &format!("http://127.0.0.1:{port}"));
+            prepare(node);
         }
         cluster.introduce();
         for index in 0..3 {
@@ -73,8 +78,12 @@ impl Rig {
     }
 
     fn freeze(&self, wanted: impl Fn(&str, &str) -> bool) {
+        self.set(LinkFault::Freeze, wanted);
+    }
+
+    fn set(&self, fault: LinkFault, wanted: impl Fn(&str, &str) -> bool) {
         let pairs = self.pairs(wanted);
-        self.plane.set(pairs.iter().map(|(from, to)| (&**from, &**to)), LinkFault::Freeze);
+        self.plane.set(pairs.iter().map(|(from, to)| (&**from, &**to)), fault);
     }
 
     /// Waits until the others follow another leader than `old`.
@@ -168,6 +177,26 @@ fn a_follower_that_hears_nothing_disturbs_nobody(engine: Engine) {
     rig.assert_intact(load);
 }
 
+/// What members say to each other cannot be read on the way, and is held and ended all the same.
+fn a_leader_whose_peers_speak_tls_is_cut_off(engine: Engine) {
+    let rig = Rig::start_with(engine, Node::encrypt_peers);
+    let load = Load::start(&rig.cluster.endpoints(), WRITERS);
+    for fault in [LinkFault::Freeze, LinkFault::Reset] {
+        load.wait_for(SOME);
+        let old = rig.cluster.leader();
+        rig.set(fault, |from, to| from == rig.name(old) || to == rig.name(old));
+        rig.wait_replaced(old);
+        load.wait_for(SOME);
+        assert!(rig.client(old).put("on the wrong side", "x").is_err(), "{fault}");
+        rig.plane.heal();
+        eventually("the old leader as a follower", || match rig.client(old).leader()? {
+            (_, 0) => Err("it knows no leader".to_owned()),
+            _ => Ok(()),
+        });
+    }
+    rig.assert_intact(load);
+}
+
 fn links_are_cut_and_healed_at_random(engine: Engine) {
     let cycles: usize = std::env::var("ETCD_TUI_LINK_CYCLES")
         .map_or(4, |text| text.parse().expect("ETCD_TUI_LINK_CYCLES is a number"));
@@ -212,10 +241,11 @@ macro_rules! on_engines {
 
 on_engines! {
     ours = Ours: an_isolated_leader_is_replaced, a_leader_that_is_mute_or_deaf_is_replaced,
-        a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random;
+        a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random,
+        a_leader_whose_peers_speak_tls_is_cut_off;
     etcd34 = Etcd34: an_isolated_leader_is_replaced, a_leader_that_is_mute_or_deaf_is_replaced,
         a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random;
-    etcd35 = Etcd35: links_are_cut_and_healed_at_random;
+    etcd35 = Etcd35: links_are_cut_and_healed_at_random, a_leader_whose_peers_speak_tls_is_cut_off;
 }
 
 /// The program on a state directory of its own; its cluster ends with it.
@@ -282,6 +312,7 @@ fn the_verbs_change_links_and_the_views_tell() {
     machine.ok("up -n 3 -d");
     assert_eq!(machine.links().len(), 6);
     assert_eq!(machine.ok("link n1>n2 delay 5±2"), "link n1>n2 delayed by 5±2 ms\n");
+    assert!(machine.fails(1, "link n2>n1 delay 5 --cluster other").contains("other"));
     assert!(machine.fails(1, "link n1>n1 freeze").contains("none to itself"));
     assert!(machine.fails(1, "isolate n9").contains("no node n9"));
     machine.ok("restart n2");

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +30,7 @@ use crate::consensus::drive::{ApplyJob, Drive, Input, Leadership, LogJob, Progre
 use crate::consensus::handle::{Handle, Parts};
 use crate::consensus::log_view::LogView;
 use crate::consensus::logger;
+use crate::consensus::pending;
 use crate::consensus::persist::{LogThread, SNAPSHOT_BYTES_MIN};
 use crate::consensus::router::{Retention, Router};
 use crate::consensus::transport::{Expelled, Transport};
@@ -221,12 +222,6 @@ impl PeerRuntime {
     }
 }
 
-/// Numbers for this life's proposals, which no earlier life has used.
-fn first_proposal_id() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or_default() << 20
-}
-
 fn raft_config(config: &Config, id: u64, applied: u64) -> raft::Config {
     raft::Config {
         id,
@@ -321,7 +316,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         progress: progress.clone(),
         answers: answered,
     };
-    let (handle, replies) = Handle::new(parts, first_proposal_id());
+    let (handle, replies) = Handle::new(parts, pending::first_id(rand::random()));
     let member = Arc::new(Member {
         lessor: Mutex::new(lessor(&config)),
         config,

@@ -7,7 +7,8 @@
 //!   state.json                          pids and member ids; written by the supervisor
 //!   lock                                flock held by the supervisor for its life
 //!   supervisor.log  events.jsonl
-//!   nodes/n1/{data,data.trash-<seconds>,node.log,node.log.1…,faults,bit-flip.json}
+//!   backups/<milliseconds>.db
+//!   nodes/n1/{data,data.restored,data.trash-<seconds>,node.log,node.log.1…,faults,bit-flip.json}
 //! ```
 //!
 //! The lock, not the socket file, says whether a supervisor lives: the kernel drops it with
@@ -107,6 +108,12 @@ impl ClusterDirs {
     }
     pub fn data(&self, node: &str) -> PathBuf {
         self.node(node).join("data")
+    }
+    pub fn restored(&self, node: &str) -> PathBuf {
+        self.node(node).join("data.restored")
+    }
+    pub fn backups(&self) -> PathBuf {
+        self.root.join("backups")
     }
     pub fn faults(&self, node: &str) -> PathBuf {
         self.node(node).join("faults")
@@ -247,6 +254,22 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), PlaygroundError> {
 }
 
 /// Replaces a file so that a crash leaves the old content or the new.
+/// The snapshot file of the latest name, if there is one.
+pub(crate) fn latest(directory: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
+    entries.filter(|path| path.extension().is_some_and(|it| it == "db")).max()
+}
+
+/// Deletes a directory with all that is in it.
+pub(crate) fn delete_if_there(path: &Path) -> Result<(), PlaygroundError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PlaygroundError::file("delete", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), PlaygroundError> {
     let draft = path.with_extension("tmp");
     let write = || {

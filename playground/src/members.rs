@@ -26,6 +26,9 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(300);
 /// How long an election, or a silent node, is waited out.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a promoted node may take to serve: an etcd says what its address is every 7 s until
+/// the others have heard it, and serves nobody before.
+const SERVE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -248,11 +251,19 @@ impl Procedure {
                 Some(patience) => self.wait(&why, patience, now),
                 None => self.fail(&why),
             },
-            Answer::Unreachable(why) => match self.wait(&why, ANSWER_PATIENCE, now) {
-                // An election takes about as long; not worth a word yet.
-                Next::Wait { until, .. } if self.is_fresh(now) => Next::Wait { until, note: None },
-                next => next,
-            },
+            Answer::Unreachable(why) => {
+                let patience = match self.steps.front() {
+                    Some(Step::Serve { .. }) => SERVE_PATIENCE,
+                    _ => ANSWER_PATIENCE,
+                };
+                match self.wait(&why, patience, now) {
+                    // An election takes about as long; not worth a word yet.
+                    Next::Wait { until, .. } if self.is_fresh(now) => {
+                        Next::Wait { until, note: None }
+                    }
+                    next => next,
+                }
+            }
         }
     }
 

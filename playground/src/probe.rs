@@ -30,6 +30,7 @@ pub struct MemberInfo {
 #[allow(missing_docs, reason = "the names are etcd's")]
 pub struct Report {
     pub member_id: u64,
+    pub cluster_id: u64,
     /// 0 when it knows none.
     pub leader: u64,
     pub term: u64,
@@ -62,6 +63,7 @@ async fn ask(channel: &Channel) -> Result<Report, tonic::Status> {
     let header = status.header.unwrap_or_default();
     Ok(Report {
         member_id: header.member_id,
+        cluster_id: header.cluster_id,
         leader: status.leader,
         term: status.raft_term,
         // Before 3.4 a member did not say what it had applied.

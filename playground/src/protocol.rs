@@ -5,6 +5,8 @@
 //! carrying the number of its request. A connection that has subscribed also receives events
 //! between answers. A client that goes away cancels nothing it has started.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -12,7 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    PlaygroundError, faults::NodeFault, journal::Event, links::LinkFault, view::FleetView,
+    PlaygroundError, faults::NodeFault, journal::Event, links::LinkFault, spec::InitialState,
+    view::FleetView,
 };
 
 /// Raised when either side could misunderstand an older peer.
@@ -81,6 +84,25 @@ pub enum Request {
     },
     /// Take the faults off every link.
     Heal,
+    /// Save a snapshot of the leader beside the cluster's data. Answered when it is whole.
+    Backup,
+    /// Make a new cluster of all nodes, which must be down, with the data of a snapshot file.
+    Restore {
+        /// Which; without one, the latest backup.
+        file: Option<PathBuf>,
+        /// How far the revision is raised, so that none is used twice.
+        bump_revision: u64,
+    },
+    /// Start nodes that are down and have no data, with a token that is not the cluster's.
+    /// Answered when they are started.
+    Bootstrap {
+        /// Which.
+        selector: String,
+        /// As founders, or as members that were added.
+        state: InitialState,
+        /// The token.
+        token: String,
+    },
     /// End every node and the supervisor. Answered before the supervisor ends.
     Down {
         /// With SIGKILL.

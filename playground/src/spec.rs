@@ -31,6 +31,16 @@ pub enum InitialState {
     Existing,
 }
 
+impl InitialState {
+    /// The word of etcd's flag.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Existing => "existing",
+        }
+    }
+}
+
 /// One node of the plan.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are etcd's flags")]
@@ -43,6 +53,9 @@ pub struct NodeSpec {
     pub peer_host: String,
     pub initial_cluster: String,
     pub initial_cluster_state: InitialState,
+    /// Its own token, if it was started with another one than the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The program of this node alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<Binary>,
@@ -112,7 +125,7 @@ impl FleetSpec {
             format: FORMAT,
             name: name.to_owned(),
             engine: Engine::Builtin,
-            token: format!("{name}-{nonce:016x}"),
+            token: Self::token(name, nonce),
             ephemeral,
             base_port,
             settings: Settings::default(),
@@ -122,6 +135,11 @@ impl FleetSpec {
         spec.nodes = (1..=count).map(|number| spec.plan_node(number)).collect();
         spec.introduce_founders();
         spec
+    }
+
+    /// A token for a cluster of this name.
+    pub fn token(name: &str, nonce: u64) -> String {
+        format!("{name}-{nonce:016x}")
     }
 
     /// The same plan for another engine, as long as no node has been started.
@@ -138,6 +156,31 @@ impl FleetSpec {
     /// The program of a node; none is our own.
     pub fn binary_of<'a>(&'a self, node: &'a NodeSpec) -> Option<&'a Binary> {
         node.binary.as_ref().or(self.binary.as_ref())
+    }
+
+    /// Why a node cannot join the others, if that is so. Members agree on the oldest version
+    /// among them, and never go back: a member that is older than all others may stay, but once
+    /// it is gone, nobody of its version comes in again.
+    pub fn too_old_to_join(&self, node: &NodeSpec) -> Option<String> {
+        let minor = |binary: &Binary| (binary.version.major, binary.version.minor);
+        let own = self.binary_of(node)?;
+        let others = self.nodes.iter().filter(|other| other.name != node.name);
+        let oldest =
+            others.filter_map(|other| self.binary_of(other)).min_by_key(|it| it.version)?;
+        (minor(own) < minor(oldest)).then(|| {
+            format!(
+                "{name} runs etcd {own}, and every other node {oldest} or later: they agree on \
+                 {major}.{minor} without it, and would not let it in. Give it their program first: \
+                 `etcd-tui down {cluster}`, then `etcd-tui up {cluster} --node-bin {name}={path}`",
+                name = node.name,
+                own = own.version,
+                oldest = oldest.version,
+                major = oldest.version.major,
+                minor = oldest.version.minor,
+                cluster = self.name,
+                path = oldest.path.display(),
+            )
+        })
     }
 
     /// The oldest version of etcd among the nodes.
@@ -198,6 +241,27 @@ impl FleetSpec {
         if let Some(node) = self.nodes.iter_mut().find(|node| node.name == name) {
             node.initial_cluster = everyone;
             node.initial_cluster_state = InitialState::Existing;
+            node.token = None;
+        }
+    }
+
+    /// Makes a node begin its next start with a token of its own.
+    pub fn estrange(&mut self, name: &str, state: InitialState, token: &str) {
+        let everyone = self.initial_cluster();
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.name == name) {
+            node.initial_cluster = everyone;
+            node.initial_cluster_state = state;
+            node.token = Some(token.to_owned());
+        }
+    }
+
+    /// Makes all nodes the founders of another cluster.
+    pub fn found_again(&mut self, token: String) {
+        self.token = token;
+        self.introduce_founders();
+        for node in &mut self.nodes {
+            node.initial_cluster_state = InitialState::New;
+            node.token = None;
         }
     }
 
@@ -237,11 +301,13 @@ impl FleetSpec {
             peer_host: peer_host(self.engine),
             initial_cluster: String::new(),
             initial_cluster_state: InitialState::New,
+            token: None,
             binary: None,
         }
     }
 
-    fn initial_cluster(&self) -> String {
+    /// All nodes as the flag of this name has them.
+    pub fn initial_cluster(&self) -> String {
         let pair = |node: &NodeSpec| format!("{}={}", node.name, node.peer_url());
         self.nodes.iter().map(pair).collect::<Vec<_>>().join(",")
     }
@@ -312,6 +378,27 @@ mod tests {
         assert!(full.plan_joining().is_err());
         full.nodes.pop();
         assert_eq!(full.plan_joining().unwrap().name, "n9");
+    }
+
+    #[test]
+    fn the_last_node_of_an_old_version_could_never_come_back() {
+        let etcd = |version: &str| Binary {
+            path: format!("/opt/{version}/etcd").into(),
+            version: version.parse().unwrap(),
+            sha256: String::new(),
+        };
+        let new = Some(etcd("3.5.1"));
+        let mut spec = FleetSpec::new("x", 3, 23790, 7, false).run_by(Engine::Etcd, new);
+        spec.nodes[2].binary = Some(etcd("3.4.23"));
+        assert_eq!(spec.too_old_to_join(&spec.nodes[0]), None, "there is a 3.4 to agree on");
+        let why = spec.too_old_to_join(&spec.nodes[2]).unwrap();
+        assert!(why.contains("agree on 3.5") && why.contains("--node-bin n3=/opt/3.5.1"), "{why}");
+        spec.nodes[1].binary = Some(etcd("3.4.23"));
+        assert_eq!(spec.too_old_to_join(&spec.nodes[2]), None, "another one of 3.4 stays");
+        spec.nodes[2].binary = Some(etcd("3.5.0"));
+        spec.nodes[1].binary = None;
+        assert_eq!(spec.too_old_to_join(&spec.nodes[2]), None, "patches do not matter");
+        assert_eq!(FleetSpec::new("x", 3, 23790, 7, false).too_old_to_join(&spec.nodes[2]), None);
     }
 
     #[test]

@@ -150,6 +150,12 @@ pub struct NodeView {
     /// What was done to it and not taken back.
     #[serde(default)]
     pub faults: Vec<NodeFault>,
+    /// Lower-case hexadecimal.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
+    /// The token it was started with, if that is not the cluster's.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 /// One cluster, seen from outside.
@@ -302,6 +308,8 @@ pub(crate) mod tests {
             log_path: String::new(),
             version: None,
             faults: Vec::new(),
+            cluster_id: None,
+            token: None,
         }
     }
 }

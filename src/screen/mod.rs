@@ -318,6 +318,15 @@ async fn carry_out(client: &Client, command: FleetCommand) -> Result<(), Playgro
         FleetCommand::DownAll => act(Verb::Stop, "all".to_owned()),
         FleetCommand::Links(changes) => return links::change(client, changes).await,
         FleetCommand::Heal => Request::Heal,
+        FleetCommand::Backup => Request::Backup,
+        FleetCommand::LoseAll => {
+            client.act(Verb::Kill, "all").await?;
+            act(Verb::Wipe, "all".to_owned())
+        }
+        FleetCommand::Restore => {
+            client.perform(Request::Restore { file: None, bump_revision: 0 }).await?;
+            act(Verb::Start, "all".to_owned())
+        }
         FleetCommand::Fault(node, words) => links::fault(node, &words)?,
         FleetCommand::StartDrill(_) | FleetCommand::StopDrill => return Ok(()),
         FleetCommand::Detach | FleetCommand::CourseDone(_) => return Ok(()),

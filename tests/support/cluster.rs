@@ -29,6 +29,8 @@ pub struct Node {
     pub flags: Vec<String>,
     /// The host it tells its peers to reach it at.
     host: &'static str,
+    /// `https` if members make their own certificates for each other.
+    scheme: &'static str,
     /// The cluster as this node is told at its first start.
     initial_cluster: String,
     state: &'static str,
@@ -56,6 +58,7 @@ impl Node {
             environment: Vec::new(),
             flags: Vec::new(),
             host: "127.0.0.1",
+            scheme: "http",
             initial_cluster: String::new(),
             state: "new",
             child: None,
@@ -67,11 +70,17 @@ impl Node {
     }
 
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port.number)
+        format!("{}://127.0.0.1:{}", self.scheme, self.peer_port.number)
     }
 
     fn advertised_url(&self) -> String {
-        format!("http://{}:{}", self.host, self.peer_port())
+        format!("{}://{}:{}", self.scheme, self.host, self.peer_port())
+    }
+
+    /// It speaks TLS with its peers, with a certificate that it makes for itself.
+    pub fn encrypt_peers(&mut self) {
+        self.scheme = "https";
+        self.flags.push("--peer-auto-tls".to_owned());
     }
 
     pub fn peer_port(&self) -> u16 {
@@ -87,6 +96,7 @@ impl Node {
         }
         self.host = "0.0.0.0";
         self.environment.push(("HTTP_PROXY".to_owned(), proxy.to_owned()));
+        self.environment.push(("HTTPS_PROXY".to_owned(), proxy.to_owned()));
         self.environment.push(("NO_PROXY".to_owned(), String::new()));
     }
 

@@ -38,6 +38,12 @@ pub enum FleetCommand {
     StartDrill(String),
     /// Stop the drill that runs, and roll back.
     StopDrill,
+    /// Save a snapshot beside the cluster's data.
+    Backup,
+    /// Kill every node, and throw away all data.
+    LoseAll,
+    /// A new cluster of all nodes, with the data of the last snapshot.
+    Restore,
     /// A fault of a node, in the words of the command line.
     Fault(String, String),
     /// Stop every node.

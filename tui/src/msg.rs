@@ -63,6 +63,11 @@ pub enum Report {
         rtt_us: u64,
         outcome: Result<StatusFacts, Failure>,
     },
+    /// Whether a member that knows a leader could read what the cluster has agreed on.
+    InTouch {
+        endpoint: String,
+        yes: bool,
+    },
     Members {
         from: u64,
         members: Vec<MemberFacts>,
@@ -202,6 +207,8 @@ pub enum FailureKind {
     NotEtcd,
     NoLeader,
     Compacted,
+    /// The server wants another user, or none has logged in yet.
+    Login,
     /// The server said no.
     Server,
 }

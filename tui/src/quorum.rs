@@ -4,7 +4,7 @@
 //! member does to writes, is computed here from counts. Pure: no model, no clock. A voter
 //! counts as healthy when its member answers; who asked it is left to the caller.
 
-/// Voters of a cluster, and how many of them answer.
+/// Voters of a cluster, and how many of them take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voters {
     pub total: usize,
@@ -163,7 +163,7 @@ fn lose(voters: Voters, target: Target, deed: Deed) -> Consequence {
                 "its data is lost, and there is no quorum to restore it from".to_owned()
             }
             (_, true) => format!(
-                "{}: it does not answer now, nothing changes for writes",
+                "{}: it takes no part now, nothing changes for writes",
                 arrow(voters, voters)
             ),
             (_, false) => format!("{}: writes have already stopped", arrow(voters, voters)),

@@ -10,6 +10,13 @@
 //!
 //! Until that moment its fate is open, and it is never sent twice.
 //!
+//! # Numbers
+//! A proposal is known again in the log by its member and its number. Entries of an earlier life
+//! of the member may still get committed, so a number that is given twice would answer the wrong
+//! request, and take the right one for done. A life therefore begins at a random place among
+//! 2^63 ([`first_id`]): a clock can be set back, and a counter in a file can be restored with an
+//! old copy of it.
+//!
 //! Pure: time comes in as ticks.
 
 use std::collections::BTreeMap;
@@ -25,6 +32,12 @@ pub struct Proposal {
     pub data: Bytes,
     /// A change of the raft configuration rather than a command.
     pub member_change: bool,
+}
+
+/// The number of a life's first proposal, from a number drawn at random. There is room for every
+/// proposal that a life can make, and none is 0.
+pub fn first_id(random: u64) -> u64 {
+    (random >> 1).max(1)
 }
 
 struct Sent {
@@ -145,6 +158,18 @@ mod tests {
 
     fn ids(proposals: Vec<Proposal>) -> Vec<u64> {
         proposals.into_iter().map(|proposal| proposal.id).collect()
+    }
+
+    #[test]
+    fn no_two_lives_share_a_number_whatever_the_clock_says() {
+        use rand::{RngCore as _, SeedableRng as _};
+        let mut random = rand::rngs::StdRng::seed_from_u64(1);
+        let mut lives: Vec<u64> = (0..100).map(|_| first_id(random.next_u64())).collect();
+        lives.sort_unstable();
+        // More proposals than a member makes in a year at 30 000 a second.
+        let most = 1 << 40;
+        assert!(lives.windows(2).all(|pair| pair[1] - pair[0] > most));
+        assert!(first_id(0) > 0 && first_id(u64::MAX).checked_add(most).is_some());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::disaster::{Disaster, Identity};
 use crate::{LinkFault, NodeFault, Verb};
 
 /// A duration as people write it: `500ms`, `3s`, `2m`.
@@ -97,7 +98,9 @@ pub enum Condition {
     /// Quorum arithmetic in one word: `at-risk`, `no-quorum`, ….
     Health(String),
     /// A leader that is not one of these nodes.
-    Leader { other_than: Option<String> },
+    Leader {
+        other_than: Option<String>,
+    },
     /// The leader of the beginning still leads, or another one does.
     LeaderSame(bool),
     /// The term of the beginning still holds, or has gone up.
@@ -105,17 +108,31 @@ pub enum Condition {
     /// So many voting members.
     Voters(usize),
     /// Nodes in a state: `exited`, `removed`, `running`, ….
-    State { nodes: String, state: String },
+    State {
+        nodes: String,
+        state: String,
+    },
     /// The cluster raises this alarm, or none.
     Alarm(Option<String>),
     /// A request succeeds, or does not.
-    Probe { probe: Probe, works: bool, at: Option<String> },
+    Probe {
+        probe: Probe,
+        works: bool,
+        at: Option<String>,
+    },
     /// A key has this value; without one, the key is not there.
-    Value { key: String, value: Option<String> },
+    Value {
+        key: String,
+        value: Option<String>,
+    },
     /// The nodes have applied all that the leader has committed.
     CaughtUp(String),
     /// The log of one of the nodes has this text since the drill began.
-    Logged { nodes: String, text: String },
+    Logged {
+        nodes: String,
+        text: String,
+    },
+    Identity(Identity),
 }
 
 /// One thing a drill does.
@@ -159,11 +176,18 @@ pub enum Action {
         right: String,
     },
     Isolate(String),
+    /// No byte between two sides, which both reach the third.
+    Bridge {
+        one: String,
+        other: String,
+        via: String,
+    },
     Heal,
     Fault {
         nodes: String,
         fault: NodeFault,
     },
+    Disaster(Disaster),
     /// Only gives nodes a name, for later steps.
     Pick(String),
     Wait(Span),
@@ -177,15 +201,17 @@ pub enum Action {
 }
 
 const WORDS: &str = "kill|stop|start|restart|pause|resume|wipe NODES, replace NODES, grow N, \
-                     shrink N, move-leader, member-add URL, member-remove NODES, fill COUNT SIZE, \
+                     shrink N, move-leader, member-add URL|NODE, member-remove NODES, fill COUNT SIZE, \
                      put KEY VALUE, delete-all, compact, defragment, disarm, link A>B FAULT, \
-                     partition A|B, isolate NODES, heal, fault NODES FAULT, pick NODES, wait TIME, say TEXT, \
+                     partition A|B, isolate NODES, bridge A B via C, heal, fault NODES FAULT, backup, \
+                     restore [bump N], bootstrap NODES new|existing TOKEN, pick NODES, wait TIME, say TEXT, \
                      await CONDITION within TIME, check CONDITION";
 
 const CONDITIONS: &str = "healthy, health WORD, leader, leader other than NODES, leader same, \
                           leader changed, term same, term up, voters N, node NODES STATE, \
                           alarm NAME, no alarm, put|get|serializable-get works|fails [at NODES], \
-                          value KEY VALUE, no value KEY, caught-up NODES, logged NODES TEXT";
+                          value KEY VALUE, no value KEY, caught-up NODES, logged NODES TEXT, \
+                          cluster-id|member-id same|other [at NODES], revision back|onward";
 
 /// Verbs by their words.
 const VERBS: [(&str, Verb); 7] = [
@@ -217,7 +243,10 @@ impl Action {
         match self {
             Self::Act { verb: Verb::Pause | Verb::Resume, .. } => Some("proc.pause"),
             Self::Act { .. } => Some("proc.kill"),
-            Self::Link { .. } | Self::Partition { .. } | Self::Isolate(_) => Some("link"),
+            Self::Link { .. } | Self::Partition { .. } | Self::Isolate(_) | Self::Bridge { .. } => {
+                Some("link")
+            }
+            Self::Disaster(disaster) => disaster.capability(),
             Self::Fault { fault, .. } => fault.capability(),
             _ => None,
         }
@@ -232,6 +261,7 @@ impl Action {
             | Self::Isolate(nodes)
             | Self::Pick(nodes)
             | Self::Fault { nodes, .. } => Some(nodes),
+            Self::Disaster(disaster) => disaster.nodes(),
             _ => None,
         }
     }
@@ -257,6 +287,9 @@ impl FromStr for Action {
         if let Some((_, verb)) = VERBS.iter().find(|(known, _)| *known == word) {
             return Ok(Self::Act { verb: *verb, nodes: needs("nodes")? });
         }
+        if let Some(disaster) = Disaster::parse(word, rest) {
+            return disaster.map(Self::Disaster);
+        }
         let bare = |action: Self| if rest.is_empty() { Ok(action) } else { Err(unknown()) };
         match word {
             "pick" => Ok(Self::Pick(needs("nodes")?)),
@@ -275,7 +308,9 @@ impl FromStr for Action {
             "compact" => bare(Self::Compact),
             "defragment" => bare(Self::Defragment),
             "disarm" => bare(Self::Disarm),
-            "link" | "partition" | "isolate" | "heal" | "fault" => broken(word, rest, text),
+            "link" | "partition" | "isolate" | "bridge" | "heal" | "fault" => {
+                broken(word, rest, text)
+            }
             "wait" => Ok(Self::Wait(needs("a time")?.parse()?)),
             "say" => Ok(Self::Say(needs("a sentence")?)),
             "check" => Ok(Self::Check(rest.parse()?)),
@@ -313,6 +348,12 @@ fn broken(word: &str, rest: &str, text: &str) -> Result<Action, String> {
             Ok(Action::Partition { left, right })
         }
         "isolate" if !rest.is_empty() => Ok(Action::Isolate(rest.into())),
+        "bridge" => match rest.split_whitespace().collect::<Vec<_>>()[..] {
+            [one, other, "via", via] => {
+                Ok(Action::Bridge { one: one.into(), other: other.into(), via: via.into() })
+            }
+            _ => Err(wrong("bridge leader {far} via {middle}")),
+        },
         "heal" if rest.is_empty() => Ok(Action::Heal),
         "fault" => {
             let example = || wrong("fault leader disk-full");
@@ -370,7 +411,7 @@ impl FromStr for Condition {
                 let (probe, _) = probe(word).ok_or_else(unknown)?;
                 Self::Probe { probe: *probe, works: *verb == "works", at }
             }
-            _ => return Err(unknown()),
+            words => Self::Identity(Identity::parse(words).ok_or_else(unknown)?),
         })
     }
 }
@@ -414,7 +455,9 @@ impl fmt::Display for Action {
             Self::Link { from, to, fault } => write!(f, "link {from}>{to} {fault}"),
             Self::Partition { left, right } => write!(f, "partition {left}|{right}"),
             Self::Isolate(nodes) => write!(f, "isolate {nodes}"),
+            Self::Bridge { one, other, via } => write!(f, "bridge {one} {other} via {via}"),
             Self::Heal => f.write_str("heal"),
+            Self::Disaster(disaster) => disaster.fmt(f),
             Self::Fault { nodes, fault } => write!(f, "fault {nodes} {fault}"),
             Self::Wait(span) => write!(f, "wait {span}"),
             Self::Say(text) => write!(f, "say {text}"),
@@ -446,6 +489,7 @@ impl fmt::Display for Condition {
             Self::Value { key, value: None } => write!(f, "no value {key}"),
             Self::CaughtUp(nodes) => write!(f, "caught-up {nodes}"),
             Self::Logged { nodes, text } => write!(f, "logged {nodes} {text}"),
+            Self::Identity(identity) => identity.fmt(f),
         }
     }
 }
@@ -471,6 +515,7 @@ mod tests {
             "link n1>n2,n3 flap 300/700",
             "partition n1|n2,n3",
             "isolate leader",
+            "bridge leader {far} via rest",
             "heal",
             "fault {victim} disk-full",
             "fault n1 slow 50",
@@ -512,6 +557,7 @@ mod tests {
             ("compact now", "steps are:"),
             ("link n1 freeze", "write it as"),
             ("link n1>n2 melt", "melt"),
+            ("bridge n1 n2", "bridge leader {far}"),
             ("fault n1 sadness", "no fault of a node"),
             ("fill 10", "write `fill"),
         ];

@@ -15,6 +15,7 @@ macro_rules! files {
 files!(
     "add-before-remove",
     "bridge",
+    "bridge-of-five",
     "clock-jump",
     "corrupt-follower",
     "disk-full",
@@ -39,9 +40,12 @@ files!(
     "quota",
     "remove-leader",
     "replace-dead",
+    "restore",
+    "restore-onward",
     "rolling-restart",
     "stop-leader",
-    "wide-area"
+    "wide-area",
+    "wrong-token"
 );
 
 /// All built-in drills, in the order of the catalogue.

@@ -48,6 +48,7 @@ pub async fn holds(stage: &Stage, condition: &Condition) -> Result<String, Strin
         }
         Condition::Value { key, value } => valued(stage, &view, key, value.as_ref()).await,
         Condition::CaughtUp(nodes) => caught_up(stage, &view, nodes),
+        Condition::Identity(identity) => identity.holds(stage, &view).await,
         Condition::Logged { nodes, text } => {
             let names = stage.names(nodes, &view, Eligible::Any)?;
             let text = stage.substitute(text);

@@ -64,11 +64,17 @@ pub async fn delete_all(channel: Channel) -> Result<i64, String> {
     Ok(ask(KvClient::new(channel).delete_range(request), PATIENCE).await?.deleted)
 }
 
+/// The revision of now.
+pub async fn revision(channel: Channel) -> Result<i64, String> {
+    let range = pb::RangeRequest { key: "a".into(), ..Default::default() };
+    let answer = ask(KvClient::new(channel).range(range), PATIENCE).await?;
+    Ok(answer.header.map_or(0, |it| it.revision))
+}
+
 /// Compacts up to now.
 pub async fn compact(channel: Channel) -> Result<i64, String> {
+    let revision = revision(channel.clone()).await?;
     let mut kv = KvClient::new(channel);
-    let range = pb::RangeRequest { key: "a".into(), ..Default::default() };
-    let revision = ask(kv.range(range), PATIENCE).await?.header.map_or(0, |it| it.revision);
     let request = pb::CompactionRequest { revision, physical: true };
     ask(kv.compact(request), Duration::from_secs(30)).await?;
     Ok(revision)

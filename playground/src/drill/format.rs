@@ -87,6 +87,9 @@ pub struct Requires {
     pub engines: Vec<String>,
     /// What the supervisor must be able to do, beyond what the steps show.
     pub capabilities: Vec<String>,
+    /// It is not run on a cluster of the user's, and this is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_cluster: Option<String>,
 }
 
 /// The cluster it runs on when it makes its own.
@@ -273,6 +276,9 @@ impl Drill {
         for step in &self.steps {
             let text = step.action.to_string();
             check_names(&text, &aliases)?;
+            for nodes in step.action.selectors() {
+                check_selector(nodes)?;
+            }
             if let Some(alias) = &step.alias {
                 if step.action.nodes().is_none() {
                     let reason = format!("`as` needs a step about nodes, and `{text}` is none");
@@ -339,6 +345,23 @@ fn check_names(text: &str, known: &BTreeSet<&str>) -> Result<(), (String, String
     Ok(())
 }
 
+/// The text selects nodes, whichever those are that steps have given names to.
+fn check_selector(text: &str) -> Result<(), (String, String)> {
+    let mut known = String::new();
+    for (at, part) in text.split('{').enumerate() {
+        match part.split_once('}') {
+            Some((_, rest)) if at > 0 => known.extend(["n1", rest]),
+            _ => known.push_str(part),
+        }
+    }
+    let list = known.strip_prefix("not ").unwrap_or(&known);
+    if matches!(list, "random" | "rest") {
+        return Ok(());
+    }
+    let parsed = list.parse::<crate::selector::Selector>();
+    parsed.map(drop).map_err(|error| (text.into(), error.to_string()))
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.get(..offset).unwrap_or_default().matches('\n').count() + 1
 }
@@ -403,6 +426,8 @@ says = "a short outage"
             ("than {victim}", "than {other}", "mine.toml:14", "as = \"other\""),
             ("than {victim}", "than {victim", "mine.toml:14", "not closed"),
             ("outage_at_most = \"4s\"", "never_served = false", "mine.toml:21", "says one thing"),
+            ("kill leader", "kill followers", "mine.toml:9", "selects no node"),
+            ("than {victim}", "than {victim},m2", "mine.toml:14", "selects no node"),
             ("lane = \"put\"", "lane = \"puts\"", "mine.toml:18", "serializable-get"),
             ("\"mine\"", "\"My Drill\"", "mine.toml:2", "lower-case"),
             ("id = \"mine\"", "id = 7", "mine.toml:2", "expected a string"),

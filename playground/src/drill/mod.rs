@@ -15,6 +15,8 @@
 pub mod action;
 pub mod catalogue;
 mod conditions;
+mod cuts;
+mod disaster;
 mod etcd;
 mod finish;
 pub mod format;
@@ -22,6 +24,7 @@ pub mod judge;
 mod live;
 pub mod machine;
 pub mod mark;
+mod nodes;
 mod observe;
 mod perform;
 pub mod progress;

@@ -8,10 +8,10 @@ use super::action::{Action, Condition};
 use super::format::Step;
 use super::machine::Outcome;
 use super::stage::{Stage, leader};
-use super::{conditions, etcd};
+use super::{conditions, cuts, etcd};
 use crate::selector::Eligible;
 use crate::view::{FleetView, NodeView, Role};
-use crate::{LinkFault, Request, Verb};
+use crate::{Request, Verb};
 
 /// Between two looks at what is awaited.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -65,19 +65,16 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
         Action::Shrink(count) => requested(stage, Request::Shrink { nodes: Some(*count) }).await,
         Action::Isolate(nodes) => {
             let names = resolved(nodes, Eligible::Any)?;
-            let others = others(&view, &names);
-            cut(stage, &names, &others).await
+            cuts::isolate(stage, &view, &names).await
         }
-        Action::Partition { left, right } => {
-            let (left, right) = (resolved(left, Eligible::Any)?, resolved(right, Eligible::Any)?);
-            cut(stage, &left, &right).await
+        Action::Partition { .. } | Action::Link { .. } | Action::Bridge { .. } | Action::Heal => {
+            cuts::set(stage, &view, action).await
         }
-        Action::Link { from, to, fault } => {
-            let (from, to) = (resolved(from, Eligible::Any)?, resolved(to, Eligible::Any)?);
-            let request = Request::Link { from: from.join(","), to: to.join(","), fault: *fault };
-            requested(stage, request).await
+        Action::Disaster(disaster) => {
+            let nodes = disaster.nodes().map(|nodes| resolved(nodes, Eligible::Any));
+            let names = nodes.transpose()?.unwrap_or_default();
+            requested(stage, disaster.request(&names)).await
         }
-        Action::Heal => requested(stage, Request::Heal).await,
         Action::Fault { nodes, fault } => {
             let names = resolved(nodes, Eligible::Any)?;
             let request = Request::Fault { selector: names.join(","), fault: *fault };
@@ -108,21 +105,26 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
             etcd::move_leader(channel, id.ok_or("the follower's member id is not known")?).await?;
             Ok(format!("leadership moved from {} to {}", leads.name, other.name))
         }
-        Action::MemberAdd(url) => {
+        Action::MemberAdd(text) => {
+            // A node is told by its name as well.
+            let text = stage.substitute(text);
+            let url = view.node(&text).map_or(&text, |node| &node.peer_url);
             etcd::member_add(channel, url).await?;
             Ok(format!("member with the peer URL {url} is added"))
         }
         Action::Fill { count, bytes } => {
             for number in 0..*count {
-                fill(&channel, number, *bytes).await.map_err(|why| {
+                let revision = fill(&channel, number, *bytes).await.map_err(|why| {
                     format!("{why} (after {number} of {count} values of {bytes} bytes)")
                 })?;
+                stage.note_revision(revision);
             }
             Ok(format!("{count} values of {bytes} bytes are put"))
         }
         Action::Put { key, value } => {
             let value = value.clone().into_bytes();
             let revision = etcd::put(channel, key, value, FILL_PATIENCE).await?;
+            stage.note_revision(revision);
             Ok(format!("put at revision {revision}"))
         }
         Action::DeleteAll => Ok(format!("{} keys are deleted", etcd::delete_all(channel).await?)),
@@ -148,32 +150,18 @@ async fn fill(
     channel: &tonic::transport::Channel,
     number: usize,
     bytes: usize,
-) -> Result<(), String> {
+) -> Result<i64, String> {
     let key = format!("fill/{number}");
     let mut attempts = 1;
     loop {
         let value = vec![b'x'; bytes];
         match etcd::put(channel.clone(), &key, value, FILL_PATIENCE).await {
-            Ok(_) => return Ok(()),
+            Ok(revision) => return Ok(revision),
             Err(why) if attempts == FILL_ATTEMPTS || why.contains("exceeded") => return Err(why),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
         attempts += 1;
     }
-}
-
-fn others(view: &FleetView, without: &[String]) -> Vec<String> {
-    let names = view.nodes.iter().map(|node| node.name.clone());
-    names.filter(|name| !without.contains(name)).collect()
-}
-
-/// No byte between the two sides, either way.
-async fn cut(stage: &Stage, left: &[String], right: &[String]) -> Result<String, String> {
-    for (from, to) in [(left, right), (right, left)] {
-        let fault = LinkFault::Freeze;
-        requested(stage, Request::Link { from: from.join(","), to: to.join(","), fault }).await?;
-    }
-    Ok(format!("{} and {} are cut off from each other", left.join(", "), right.join(", ")))
 }
 
 /// Any member but these that answers.
@@ -189,7 +177,7 @@ fn somebody(
     Ok(stage.target(node)?.channel)
 }
 
-async fn requested(stage: &Stage, request: Request) -> Result<String, String> {
+pub async fn requested(stage: &Stage, request: Request) -> Result<String, String> {
     let said = stage.client.perform(request).await.map_err(|error| error.to_string())?;
     Ok(said.join("; "))
 }

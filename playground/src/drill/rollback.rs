@@ -27,6 +27,7 @@ pub async fn everything(client: &Client, nodes: usize) -> Result<String, String>
     note(links(client).await);
     note(faults(client).await);
     note(resume(client).await);
+    note(strangers(client).await);
     note(start(client).await);
     note(alarms(client).await);
     note(members(client, nodes).await);
@@ -71,6 +72,20 @@ async fn resume(client: &Client) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     }
     asked(client, Request::Act { verb: Verb::Resume, selector: paused.join(",") }).await
+}
+
+/// Replaces nodes that were started with another token and have not got in.
+async fn strangers(client: &Client) -> Result<Vec<String>, String> {
+    let now = view(client).await?;
+    let out = now.nodes.iter().filter(|node| {
+        let member = now.leader().and_then(|leader| leader.cluster_id.as_ref());
+        node.token.is_some() && (node.cluster_id.is_none() || node.cluster_id.as_ref() != member)
+    });
+    let names: Vec<String> = out.map(|node| node.name.clone()).collect();
+    match names.is_empty() {
+        true => Ok(Vec::new()),
+        false => asked(client, Request::Replace { selector: names.join(",") }).await,
+    }
 }
 
 /// Starts what is down; what cannot come back as it is, is replaced.

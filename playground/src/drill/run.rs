@@ -287,6 +287,9 @@ pub fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Optio
         let why = "it needs nodes with other flags: run it without --cluster";
         return Some(why.into());
     }
+    if !temporary && let Some(why) = &drill.requires.own_cluster {
+        return Some(format!("{why}: run it without --cluster"));
+    }
     let engines = &drill.requires.engines;
     if !engines.is_empty() && !engines.contains(&view.engine) {
         let why = format!("it is about {}, and this is {}", engines.join(", "), view.engine);

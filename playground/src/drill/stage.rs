@@ -21,6 +21,8 @@ pub struct Beginning {
     pub term: u64,
     pub nodes: usize,
     pub members: Vec<String>,
+    pub cluster_id: Option<String>,
+    pub member_ids: BTreeMap<String, String>,
     /// Where each node's log ended.
     pub log_ends: BTreeMap<String, u64>,
 }
@@ -32,6 +34,8 @@ pub struct Stage {
     pub beginning: Beginning,
     /// Names that steps gave, and their nodes.
     pub aliases: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The highest revision that a step was told.
+    pub revision: Mutex<i64>,
     targets: Mutex<BTreeMap<String, Target>>,
     random: Mutex<StdRng>,
 }
@@ -40,11 +44,14 @@ impl Stage {
     /// Looks at a cluster that is ready.
     pub fn new(client: Client, drill: Drill, view: &FleetView, seed: u64) -> Self {
         let size = |node: &NodeView| (node.name.clone(), logs::size(Path::new(&node.log_path)));
+        let id = |node: &NodeView| Some((node.name.clone(), node.member_id.clone()?));
         let beginning = Beginning {
             leader: leader(view).map(|node| node.name.clone()),
             term: term(view),
             nodes: view.nodes.len(),
             members: members(view),
+            cluster_id: leader(view).and_then(|node| node.cluster_id.clone()),
+            member_ids: view.nodes.iter().filter_map(id).collect(),
             log_ends: view.nodes.iter().map(size).collect(),
         };
         Self {
@@ -52,6 +59,7 @@ impl Stage {
             drill,
             beginning,
             aliases: Mutex::default(),
+            revision: Mutex::default(),
             targets: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         }
@@ -65,6 +73,12 @@ impl Stage {
         let target = Target::new(&node.name, &node.client_url).map_err(|it| it.to_string())?;
         self.targets.lock().insert(node.name.clone(), target.clone());
         Ok(target)
+    }
+
+    /// Remembers what a write was answered with.
+    pub fn note_revision(&self, revision: i64) {
+        let mut known = self.revision.lock();
+        *known = revision.max(*known);
     }
 
     /// The cluster as the supervisor sees it now.

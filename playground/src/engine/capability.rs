@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::{Engine, restore};
+use crate::spec::FleetSpec;
 
 /// One thing that can, or cannot, be done.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Capability {
     pub reason: String,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "proc.kill",
     "proc.pause",
     "link",
@@ -31,12 +32,19 @@ const NAMES: [&str; 11] = [
     "power",
     "corrupt",
     "learner",
+    "restore",
+    "restore.bump",
 ];
 
-/// All capabilities of an engine, in a fixed order.
-pub fn capabilities(engine: Engine) -> Vec<Capability> {
+/// All capabilities of a cluster, in a fixed order.
+pub fn capabilities(spec: &FleetSpec) -> Vec<Capability> {
     let capability = |name: &&str| {
-        let reason = missing(engine, name).unwrap_or_default();
+        let reason = match *name {
+            "restore" => restore::missing(spec, false),
+            "restore.bump" => restore::missing(spec, true),
+            name => missing(spec.engine, name),
+        };
+        let reason = reason.unwrap_or_default();
         Capability { name: (*name).to_owned(), available: reason.is_empty(), reason }
     };
     NAMES.iter().map(capability).collect()
@@ -69,7 +77,8 @@ mod tests {
     #[test]
     fn what_is_not_available_has_a_reason() {
         for engine in [Engine::Builtin, Engine::Etcd] {
-            for it in capabilities(engine) {
+            let spec = FleetSpec::new("a", 3, 23790, 7, false).run_by(engine, None);
+            for it in capabilities(&spec) {
                 assert_eq!(it.available, it.reason.is_empty(), "{it:?}");
             }
         }

@@ -11,7 +11,7 @@
 use super::{Dialect, Engine};
 use crate::{
     dirs::ClusterDirs,
-    spec::{FleetSpec, InitialState, NodeSpec},
+    spec::{FleetSpec, NodeSpec},
 };
 
 /// The hidden subcommand of this program that becomes another program.
@@ -64,10 +64,8 @@ pub fn command(
 }
 
 fn common_flags(spec: &FleetSpec, node: &NodeSpec, dirs: &ClusterDirs) -> Vec<String> {
-    let state = match node.initial_cluster_state {
-        InitialState::New => "new",
-        InitialState::Existing => "existing",
-    };
+    let state = node.initial_cluster_state.word();
+    let token = node.token.as_ref().unwrap_or(&spec.token);
     let data_dir = dirs.data(&node.name).display().to_string();
     let flags: [(&str, &str); 9] = [
         ("name", &node.name),
@@ -77,7 +75,7 @@ fn common_flags(spec: &FleetSpec, node: &NodeSpec, dirs: &ClusterDirs) -> Vec<St
         ("listen-peer-urls", &node.listen_peer_url()),
         ("initial-advertise-peer-urls", &node.peer_url()),
         ("initial-cluster", &node.initial_cluster),
-        ("initial-cluster-token", &spec.token),
+        ("initial-cluster-token", token),
         ("initial-cluster-state", state),
     ];
     flags.iter().map(|(flag, value)| format!("--{flag}={value}")).collect()

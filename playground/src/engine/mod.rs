@@ -14,6 +14,7 @@ mod binary;
 mod capability;
 mod choice;
 pub mod command;
+pub mod restore;
 mod settings;
 mod version;
 

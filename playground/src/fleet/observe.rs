@@ -96,8 +96,15 @@ impl Fleet {
             operation: None,
             ephemeral: spec.ephemeral,
             event_seq: 0,
-            nodes: self.nodes.iter().map(|(name, node)| self.node_view(name, node, now)).collect(),
-            capabilities: engine::capabilities(spec.engine),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|(name, node)| NodeView {
+                    token: spec.node(name).and_then(|node| node.token.clone()),
+                    ..self.node_view(name, node, now)
+                })
+                .collect(),
+            capabilities: engine::capabilities(spec),
             links: Vec::new(),
         }
     }
@@ -123,6 +130,8 @@ impl Fleet {
             log_path: node.log_path.clone(),
             version: report.map(|report| report.version.clone()),
             faults: Vec::new(),
+            cluster_id: report.map(|report| format!("{:x}", report.cluster_id)),
+            token: None,
         }
     }
 

@@ -25,6 +25,9 @@ impl Supervisor {
             nodes.sort_by_key(|name| view.node(name).is_some_and(|node| node.state.is_live()));
             nodes.reverse();
             let first = nodes.pop().ok_or_else(|| refuse("no node is selected"))?;
+            for node in nodes.iter().chain([&first]) {
+                self.refuse_too_old(self.spec.node(node))?;
+            }
             let procedure = Procedure::replace(&view, &first).map_err(refuse)?;
             Ok((procedure, nodes))
         })();
@@ -50,6 +53,7 @@ impl Supervisor {
             let mut names = Vec::new();
             for _ in present..total {
                 let node = planned.plan_joining().map_err(Refusal::from)?;
+                self.refuse_too_old(Some(&node))?;
                 names.push(node.name.clone());
                 planned.enroll(node);
             }
@@ -77,6 +81,11 @@ impl Supervisor {
             Ok(procedure) => self.begin(procedure, Vec::new(), answered).await,
             Err(refusal) => drop(answered.send(Err(refusal))),
         }
+    }
+
+    fn refuse_too_old(&self, node: Option<&NodeSpec>) -> Result<(), Refusal> {
+        let why = node.and_then(|node| self.spec.too_old_to_join(node));
+        why.map_or(Ok(()), |why| Err(refuse(why)))
     }
 
     async fn begin(&mut self, mut procedure: Procedure, queue: Vec<String>, answered: Answered) {

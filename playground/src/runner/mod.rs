@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod connection;
+mod disaster;
 mod effects;
 mod faults;
 mod links;
@@ -65,6 +66,10 @@ pub(crate) enum Input {
     Probed(String, u64, Option<Box<Report>>),
     /// The cluster answered a step of the membership change with this number.
     Stepped(u64, Answer),
+    /// A snapshot was taken.
+    Saved(disaster::Saved),
+    /// Data from a snapshot is ready to be put in place.
+    Restored(disaster::Restored),
 }
 
 /// What is due at some time.
@@ -256,6 +261,8 @@ impl Supervisor {
                 self.refresh_identity(&node);
             }
             Input::Stepped(number, answer) => self.on_answer(number, answer).await,
+            Input::Saved(saved) => self.on_saved(saved),
+            Input::Restored(restored) => self.on_restored(restored),
         }
     }
 

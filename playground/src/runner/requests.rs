@@ -63,6 +63,13 @@ impl Supervisor {
             Request::Shrink { nodes } => return self.shrink(nodes, answered).await,
             Request::Link { from, to, fault } => self.link(&from, &to, fault),
             Request::Heal => Ok(self.heal_links()),
+            Request::Backup => return self.backup(answered),
+            Request::Restore { file, bump_revision } => {
+                return self.restore(file, bump_revision, answered);
+            }
+            Request::Bootstrap { selector, state, token } => {
+                self.bootstrap(&selector, state, &token).await
+            }
             Request::Down { now } => {
                 let done = vec![format!("cluster {} is down", self.spec.name)];
                 self.wait_for(Goal::Closed, Vec::new(), done, answered);
@@ -235,7 +242,7 @@ impl Supervisor {
         (names.iter().filter(awake).count() < quorum).then_some(quorum)
     }
 
-    fn is_running(&self, node: &str) -> bool {
+    pub(super) fn is_running(&self, node: &str) -> bool {
         matches!(self.fleet.state(node), Some((NodeState::Running, _)))
     }
 

@@ -64,7 +64,7 @@ pub async fn run(pool: Arc<Pool>, messages: mpsc::Sender<Msg>, now: Arc<Notify>)
     }
 }
 
-/// Status of one endpoint, and its member list if it is time.
+/// Status of one endpoint, its member list if it is time, and whether it is in touch.
 async fn ask(pool: &Pool, messages: &mpsc::Sender<Msg>, url: &str, members: bool) {
     let report = |report: Report| messages.send(Msg::Cluster(report));
     let started = Instant::now();
@@ -78,12 +78,34 @@ async fn ask(pool: &Pool, messages: &mpsc::Sender<Msg>, url: &str, members: bool
     };
     pool.set_rank(url, rank);
     let from = outcome.as_ref().ok().map(|status| status.member_id);
+    let votes = outcome.as_ref().is_ok_and(|status| status.leader != 0 && !status.learner);
     // A closed channel means the UI is gone; the round's end notices.
     let _ = report(Report::Status { endpoint: url.to_owned(), rtt_us, outcome }).await;
-    if let Some(from) = from.filter(|_| members)
-        && let Ok(members) = member_list(pool, url).await
-    {
-        let _ = report(Report::Members { from, members }).await;
+    let list = async {
+        if let Some(from) = from.filter(|_| members)
+            && let Ok(members) = member_list(pool, url).await
+        {
+            let _ = report(Report::Members { from, members }).await;
+        }
+    };
+    let touch = async {
+        if votes {
+            let left = ANSWER_WITHIN.saturating_sub(started.elapsed());
+            let yes = in_touch(pool, url, left).await;
+            let _ = report(Report::InTouch { endpoint: url.to_owned(), yes }).await;
+        }
+    };
+    join(list, touch).await;
+}
+
+/// A member may hear a leader that does not hear it. Then Status looks well, and only what needs
+/// the leader's answer does not come. Any answer, a refusal as well, comes after that.
+async fn in_touch(pool: &Pool, url: &str, limit: Duration) -> bool {
+    let Ok(channel) = pool.channel(url) else { return true };
+    let request = RangeRequest { key: PROBE_KEY.into(), count_only: true, ..Default::default() };
+    match within(limit, KvClient::new(channel).range(request)).await {
+        Ok(_) => true,
+        Err(failure) => !matches!(failure.kind, FailureKind::Timeout | FailureKind::NoLeader),
     }
 }
 

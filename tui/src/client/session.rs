@@ -8,7 +8,7 @@
 use super::failure::within;
 use super::pool::Pool;
 use crate::User;
-use crate::msg::Failure;
+use crate::msg::{Failure, FailureKind};
 use proto::etcdserverpb::AuthenticateRequest;
 use proto::etcdserverpb::auth_client::AuthClient;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -58,13 +58,13 @@ impl Session {
         }
         if self.user.is_none() {
             let text = "this cluster wants a user: connect with --user NAME:PASSWORD";
-            return Failure::new(failure.kind, text);
+            return Failure::new(FailureKind::Login, text);
         }
         self.wanted.notify_one();
         let refused = self.refused.read().unwrap_or_else(PoisonError::into_inner);
         match refused.as_ref() {
-            Some(why) => Failure::new(failure.kind, format!("cannot log in: {why}")),
-            None => Failure::new(failure.kind, "logging in"),
+            Some(why) => Failure::new(FailureKind::Login, format!("cannot log in: {why}")),
+            None => Failure::new(FailureKind::Login, "logging in"),
         }
     }
 
@@ -149,7 +149,6 @@ async fn log_in(pool: &Pool, user: &User) -> Option<Result<Option<MetadataValue<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::msg::FailureKind;
 
     fn refusal(text: &str) -> Failure {
         Failure::new(FailureKind::Server, text)

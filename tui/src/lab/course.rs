@@ -10,12 +10,15 @@ use crate::fleet::FleetCommand;
 use serde::Deserialize;
 
 /// The pages, in the order of the course.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 8] = [
     include_str!("../../../assets/learn/01-one-of-three.toml"),
     include_str!("../../../assets/learn/02-the-leader.toml"),
     include_str!("../../../assets/learn/03-two-of-three.toml"),
     include_str!("../../../assets/learn/04-replace.toml"),
     include_str!("../../../assets/learn/05-grow.toml"),
+    include_str!("../../../assets/learn/06-restore.toml"),
+    include_str!("../../../assets/learn/07-isolate-leader.toml"),
+    include_str!("../../../assets/learn/08-deaf-leader.toml"),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,10 @@ pub enum Act {
     Fleet(FleetCommand),
     /// Replace whatever node is down.
     ReplaceDead,
+    /// Nothing passes to the leader, and nothing from it either if that is said.
+    CutLeader {
+        both_ways: bool,
+    },
 }
 
 /// What is wrong with a page.
@@ -164,6 +171,12 @@ impl Act {
             "start" => FleetCommand::Start(node()),
             "pause" => FleetCommand::Pause(node()),
             "resume" => FleetCommand::Resume(node()),
+            "isolate" if rest == "leader" => return Ok(Self::CutLeader { both_ways: true }),
+            "deafen" if rest == "leader" => return Ok(Self::CutLeader { both_ways: false }),
+            "heal" if rest.is_empty() => FleetCommand::Heal,
+            "backup" if rest.is_empty() => FleetCommand::Backup,
+            "lose" if rest == "all" => FleetCommand::LoseAll,
+            "restore" if rest.is_empty() => FleetCommand::Restore,
             "replace" if rest == "dead" => return Ok(Self::ReplaceDead),
             "grow" => FleetCommand::Grow(count()?),
             "shrink" => FleetCommand::Shrink(count()?),

@@ -20,6 +20,8 @@ pub struct Facts {
     pub alarms: Vec<String>,
     /// Links that do not pass messages.
     pub cut: usize,
+    /// Snapshots that were reported.
+    pub backups: usize,
     pub doing: Vec<Doing>,
     /// The longest time without an answer since the step began, in each lane.
     pub gaps_ms: Vec<u64>,
@@ -40,6 +42,8 @@ pub enum Predicate {
     NewMember,
     Alarm(String),
     NoAlarm,
+    /// A snapshot has been saved since the step began.
+    BackedUp,
     Cut,
     Uncut,
     Serves(usize),
@@ -68,6 +72,7 @@ impl Predicate {
             ["new", "member"] => Self::NewMember,
             ["no", "alarm"] => Self::NoAlarm,
             ["alarm", kind] => Self::Alarm((*kind).to_owned()),
+            ["backed", "up"] => Self::BackedUp,
             ["links", "cut"] => Self::Cut,
             ["links", "ok"] => Self::Uncut,
             ["drill", "ended"] => Self::Drilled,
@@ -93,6 +98,7 @@ impl Predicate {
             Self::NewMember => now.members.iter().any(|id| !before.members.contains(id)),
             Self::Alarm(kind) => now.alarms.contains(kind),
             Self::NoAlarm => now.alarms.is_empty(),
+            Self::BackedUp => now.backups > before.backups,
             Self::Cut => now.cut > 0,
             Self::Uncut => now.cut == 0,
             Self::Serves(lane) => doing(*lane) == Doing::Serves,

@@ -12,6 +12,10 @@ use std::collections::VecDeque;
 
 /// A single slow answer is not a dead member; two in a row are.
 const TIMEOUTS_TO_BE_DOWN: u32 = 2;
+/// The same for reads that the leader has to answer for: during an election one is late.
+const MISSES_TO_BE_CUT_OFF: u32 = 2;
+/// Members hear of a new leader one after the other, and are asked once a second.
+const LEADERLESS_TO_BE_CUT_OFF_MS: u64 = 1_500;
 /// The feed is for reading; older history is in the logs.
 const EVENTS_KEPT: usize = 500;
 
@@ -25,6 +29,10 @@ pub struct EndpointFacts {
     pub failure: Option<Failure>,
     /// Timeouts in a row.
     pub timeouts: u32,
+    /// Reads in a row that it could not answer for want of the others.
+    pub misses: u32,
+    /// Since when it has said that it knows no leader.
+    pub leaderless: Option<Now>,
 }
 
 impl EndpointFacts {
@@ -37,6 +45,14 @@ impl EndpointFacts {
                     failure.kind == FailureKind::Timeout && self.timeouts < TIMEOUTS_TO_BE_DOWN
                 }
             }
+    }
+
+    /// Whether it answers for itself, but has lost touch with the others.
+    fn is_cut_off(&self) -> bool {
+        let alone = self.leaderless.zip(self.answered);
+        let long =
+            alone.is_some_and(|(since, now)| now.since(since) >= LEADERLESS_TO_BE_CUT_OFF_MS);
+        long || self.misses >= MISSES_TO_BE_CUT_OFF
     }
 
     fn fresher_than(&self, other: &Self) -> bool {
@@ -124,6 +140,8 @@ pub struct Row {
     pub fleet: Option<FleetNode>,
     /// Entries the member has yet to apply, measured against the furthest commit known.
     pub lag: Option<u64>,
+    /// Whether it answers for itself, but not for the cluster.
+    pub cut_off: bool,
 }
 
 impl Row {
@@ -138,6 +156,12 @@ impl Row {
     /// Whether it answers, and says that it knows no leader.
     pub fn leaderless(&self) -> bool {
         self.healthy() && self.status.as_ref().is_some_and(|status| status.leader == 0)
+    }
+
+    /// Whether its vote counts now: it answers, and is in touch with the leader that there is.
+    /// While nobody knows a leader, all that answer may elect one.
+    pub fn counts(&self, leader_known: bool) -> bool {
+        self.healthy() && !(leader_known && self.cut_off)
     }
 
     /// The state as one word: the process's if we run it, else what the network shows.
@@ -206,13 +230,9 @@ impl Cluster {
 
     pub fn voters(&self) -> Voters {
         let rows = self.rows_without_roles();
-        let voters = rows.iter().filter(|row| row.voter);
-        let (mut total, mut healthy) = (0, 0);
-        for row in voters {
-            total += 1;
-            healthy += usize::from(row.healthy());
-        }
-        Voters { total, healthy }
+        let voters = || rows.iter().filter(|row| row.voter);
+        let led = self.leader().is_some();
+        Voters { total: voters().count(), healthy: voters().filter(|row| row.counts(led)).count() }
     }
 
     pub fn health(&self) -> Health {
@@ -343,6 +363,7 @@ fn empty_row(name: &str) -> Row {
         endpoint: None,
         fleet: None,
         lag: None,
+        cut_off: false,
     }
 }
 
@@ -361,6 +382,7 @@ fn endpoint_row(endpoint: &EndpointFacts) -> Row {
         rtt_us: endpoint.rtt_us,
         failure: endpoint.failure.clone(),
         endpoint: Some(endpoint.url.clone()),
+        cut_off: endpoint.is_cut_off(),
         ..empty_row(&endpoint.url)
     }
 }

@@ -14,6 +14,7 @@ pub fn on_report(model: &mut Model, report: Report) -> Vec<Effect> {
         Report::Status { endpoint, rtt_us, outcome } => {
             on_status(model, &endpoint, rtt_us, outcome)
         }
+        Report::InTouch { endpoint, yes } => on_touch(model, &endpoint, yes),
         Report::Members { from, members } => on_members(model, from, members),
         Report::Alarms(alarms) => {
             on_alarms(model, alarms);
@@ -45,6 +46,15 @@ fn on_status(
     let known_before = facts.status.is_some();
     match outcome {
         Ok(status) => {
+            match status.leader {
+                0 => drop(facts.leaderless.get_or_insert(now)),
+                _ => facts.leaderless = None,
+            }
+            let led = |status: &StatusFacts| (status.leader, status.term);
+            if status.leader != 0 && facts.status.as_ref().map(led) != Some(led(&status)) {
+                // What it could not read was a matter of the leader before.
+                facts.misses = 0;
+            }
             facts.status = Some(status);
             facts.answered = Some(now);
             facts.rtt_us = rtt_us;
@@ -62,6 +72,15 @@ fn on_status(
         announce_reach(model, endpoint, answers);
     }
     announce_leader(model);
+    announce_health(model);
+    Vec::new()
+}
+
+/// A member may answer for itself, and not for the cluster.
+fn on_touch(model: &mut Model, endpoint: &str, yes: bool) -> Vec<Effect> {
+    if let Some(facts) = model.cluster.endpoints.iter_mut().find(|e| e.url == endpoint) {
+        facts.misses = if yes { 0 } else { facts.misses.saturating_add(1) };
+    }
     announce_health(model);
     Vec::new()
 }

@@ -97,7 +97,8 @@ pub fn question(model: &Model, node: &str, words: &str) -> (String, Vec<String>,
     let effect = match row.filter(|_| ends) {
         Some(row) => {
             let leader = row.role == crate::model::cluster::Role::Leader;
-            let target = Target { voter: row.voter, healthy: row.healthy(), leader };
+            let healthy = row.counts(model.cluster.leader().is_some());
+            let target = Target { voter: row.voter, healthy, leader };
             consequence(model.cluster.voters(), target, Deed::Kill)
         }
         None => Consequence {

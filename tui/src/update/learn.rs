@@ -11,6 +11,7 @@ use crate::fleet::FleetCommand;
 use crate::hit::Hit;
 use crate::lab::course::Act;
 use crate::lab::lanes::Sample;
+use crate::lab::link::LinkState;
 use crate::lab::predicate::Facts;
 use crate::model::Model;
 use crate::model::cluster::{Role, Tone};
@@ -23,6 +24,8 @@ const HOLD_MS: u64 = 2_000;
 /// Every page begins with a cluster of this size.
 const MEMBERS_AT_FIRST: usize = 3;
 const PAGE: i64 = 8;
+/// What the supervisor reports when it has saved one.
+const SNAPSHOT_SAVED: &str = "saved a snapshot in ";
 
 /// The lanes run as long as the session, so that they show what is done on other screens.
 pub fn start(model: &Model) -> Vec<Effect> {
@@ -50,6 +53,7 @@ pub fn facts(model: &Model, learn: &Learn) -> Facts {
         members: cluster.members.iter().map(|member| member.id).collect(),
         learners: cluster.members.iter().filter(|member| member.learner).count(),
         alarms: cluster.alarms.iter().map(|alarm| alarm.kind.clone()).collect(),
+        backups: cluster.events.iter().filter(|event| event.text.contains(SNAPSHOT_SAVED)).count(),
         cut: model.links.all.iter().filter(|link| link.state.cuts()).count(),
         doing: lanes.clone().map(|lane| learn.lanes.doing(lane)).collect(),
         gaps_ms: lanes.map(|lane| learn.lanes.gap_ms(lane, learn.began_ms)).collect(),
@@ -227,6 +231,10 @@ fn preparation(model: &Model) -> Option<(FleetCommand, String)> {
         let text = "first the frozen members go on; then n again";
         return Some((FleetCommand::Resume("all".to_owned()), text.to_owned()));
     }
+    if model.links.all.iter().any(|link| link.state.cuts()) {
+        let text = "first the links are healed; when all are healthy, n again";
+        return Some((FleetCommand::Heal, text.to_owned()));
+    }
     if voters.healthy < voters.total {
         let text = "first every member is started; when all are healthy, n again";
         return Some((FleetCommand::Start("all".to_owned()), text.to_owned()));
@@ -248,7 +256,21 @@ fn commands_of(model: &Model, act: Act) -> Vec<FleetCommand> {
             let dead = rows.iter().filter(|row| !row.healthy() && row.role != Role::Leader);
             dead.take(1).map(|row| FleetCommand::Replace(row.name.clone())).collect()
         }
+        Act::CutLeader { both_ways } => cut_leader(model, both_ways).into_iter().collect(),
     }
+}
+
+/// Freezes the links to the leader, and those from it.
+fn cut_leader(model: &Model, both_ways: bool) -> Option<FleetCommand> {
+    let (leader, _) = model.cluster.leader()?;
+    let leader = model.cluster.member_name(leader);
+    let nodes = model.cluster.fleet.iter().map(|node| &node.name);
+    let changes = nodes.filter(|name| **name != leader).flat_map(|other| {
+        let to = (other.clone(), leader.clone(), LinkState::Freeze);
+        let from = (leader.clone(), other.clone(), LinkState::Freeze);
+        [Some(to), both_ways.then_some(from)]
+    });
+    Some(FleetCommand::Links(changes.flatten().collect()))
 }
 
 /// After an explanation: the next step, or the next page.

@@ -1,8 +1,9 @@
 //! The course without a cluster: nothing is explained before it was guessed, done and seen.
 
 use crate::effect::Effect;
-use crate::fleet::{FleetCommand, FleetState, FleetUpdate};
+use crate::fleet::{FleetCommand, FleetState, FleetUpdate, PeerLink};
 use crate::lab::lanes::Doing;
+use crate::lab::link::LinkState;
 use crate::model::Screen;
 use crate::model::learn::{Learn, Stage};
 use crate::msg::Msg;
@@ -108,6 +109,61 @@ fn a_page_begins_on_a_whole_cluster_of_three() {
     }
     scene.press(&["enter", "n"]);
     assert_eq!(commands(&scene), [FleetCommand::Shrink(3)]);
+}
+
+/// The course at this page, its question answered.
+fn page(id: &str) -> Scene {
+    let mut scene = Scene::course();
+    while learn(&scene).current().expect("a page").id != id {
+        scene.press(&["right"]);
+    }
+    scene.press(&["enter"]);
+    scene
+}
+
+fn frozen(links: &[(&str, &str)]) -> FleetCommand {
+    let freeze = |(from, to): &(&str, &str)| (from.to_string(), to.to_string(), LinkState::Freeze);
+    FleetCommand::Links(links.iter().map(freeze).collect())
+}
+
+#[test]
+fn the_leader_is_cut_off_both_ways_or_made_deaf() {
+    let mut scene = page("isolate-leader");
+    scene.press(&["n"]);
+    let both = [("n2", "n1"), ("n1", "n2"), ("n3", "n1"), ("n1", "n3")];
+    assert_eq!(commands(&scene), [frozen(&both)]);
+    let mut scene = page("deaf-leader");
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [frozen(&[("n2", "n1"), ("n3", "n1")])]);
+}
+
+#[test]
+fn links_are_healed_before_a_page_begins() {
+    let mut scene = page("one-of-three");
+    let link = PeerLink {
+        from: "n1".into(),
+        to: "n2".into(),
+        state: LinkState::Freeze,
+        ..PeerLink::default()
+    };
+    scene.send(Msg::Fleet(FleetUpdate::Links(vec![link])));
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Heal]);
+}
+
+#[test]
+fn nothing_is_lost_before_the_snapshot_is_saved() {
+    let mut scene = page("restore");
+    scene.press(&["n"]);
+    assert_eq!(commands(&scene), [FleetCommand::Backup]);
+    scene.served(40, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Act);
+    let text = "saved a snapshot in /x.db".into();
+    scene.send(Msg::Fleet(FleetUpdate::Event { node: "n1".into(), text }));
+    scene.served(40, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Reveal);
+    scene.press(&["n", "enter", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::LoseAll]);
 }
 
 #[test]

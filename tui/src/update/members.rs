@@ -200,6 +200,7 @@ fn move_refusal(model: &Model, row: &Row) -> Option<String> {
         Role::Learner => Some(format!("{name} is a learner and cannot lead")),
         _ if !row.healthy() => Some(format!("{name} does not answer: it cannot lead")),
         _ if !row.voter => Some(format!("{name} is not a voter")),
+        _ if !row.counts(true) => Some(format!("{name} is cut off: it cannot lead")),
         _ => None,
     }
 }
@@ -216,8 +217,8 @@ pub fn effect_on(model: &Model, verb: Verb, row: &Row) -> Option<Consequence> {
         Verb::MoveLeader => Deed::MoveLeader,
         Verb::Start | Verb::Resume => return None,
     };
-    let target =
-        Target { voter: row.voter, healthy: row.healthy(), leader: row.role == Role::Leader };
+    let healthy = row.counts(model.cluster.leader().is_some());
+    let target = Target { voter: row.voter, healthy, leader: row.role == Role::Leader };
     Some(consequence(model.cluster.voters(), target, deed))
 }
 

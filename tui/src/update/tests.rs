@@ -72,6 +72,30 @@ fn a_single_timeout_is_slow_and_two_are_silence() {
 }
 
 #[test]
+fn a_member_that_is_cut_off_answers_and_counts_for_nothing() {
+    let mut scene = Scene::remote(3, true);
+    let healthy = |scene: &Scene| scene.model.cluster.voters().healthy;
+    scene.up(3, 0, 3);
+    assert_eq!(healthy(&scene), 3, "it may hear of the next leader in a moment");
+    scene.round().up(3, 0, 3).round().up(3, 0, 3);
+    assert_eq!((healthy(&scene), scene.model.cluster.health()), (2, Health::AtRisk));
+    assert_eq!(feed(&scene).last().unwrap().split(':').next(), Some("at risk"));
+    // Nobody knows a leader any more: all who answer may elect one.
+    scene.up(1, 0, 3).up(2, 0, 3);
+    assert_eq!((healthy(&scene), scene.model.cluster.health()), (3, Health::NoLeader));
+    scene.up(1, 1, 4).up(2, 1, 4).up(3, 1, 4);
+    assert_eq!(scene.model.cluster.health(), Health::Healthy);
+    // It hears the leader, which does not hear it.
+    let touch = |yes| Msg::Cluster(Report::InTouch { endpoint: url(3), yes });
+    scene.send(touch(false));
+    assert_eq!(healthy(&scene), 3, "one answer may be late");
+    scene.send(touch(false));
+    assert_eq!(healthy(&scene), 2);
+    scene.send(touch(true));
+    assert_eq!(scene.model.cluster.health(), Health::Healthy);
+}
+
+#[test]
 fn members_found_later_do_not_raise_a_false_alarm() {
     let mut scene = Scene::new(false, true);
     scene.up(1, 1, 3).members(3).round();

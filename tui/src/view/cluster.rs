@@ -94,12 +94,22 @@ fn problems(model: &Model) -> Vec<(Role, String)> {
     let failed = cluster.endpoints.iter().find_map(|e| Some((&e.url, e.failure.as_ref()?)));
     if let (Some((url, failure)), true) = (failed, nobody && !model.about.local) {
         let advice = match failure.kind {
-            FailureKind::Refused => "is a member running there? --endpoints takes its client URL",
-            FailureKind::Timeout => "is the address right, and is it reachable from here?",
-            _ => "check --endpoints",
+            FailureKind::Refused => {
+                " — is a member running there? --endpoints takes its client URL"
+            }
+            FailureKind::Timeout => " — is the address right, and is it reachable from here?",
+            FailureKind::Address | FailureKind::NotEtcd => " — check --endpoints",
+            // What the server says has nothing to do with its address.
+            _ => "",
         };
-        found.push((Role::Bad, format!("{url}: {} — {advice}", failure.text)));
-        found.push((Role::Dim, "trying again every second".to_owned()));
+        // Some say themselves what to do.
+        let advice = if failure.text.ends_with('?') { "" } else { advice };
+        found.push((Role::Bad, format!("{url}: {}{advice}", failure.text)));
+        let again = match failure.kind {
+            FailureKind::Login => "trying again every few seconds",
+            _ => "trying again every second",
+        };
+        found.push((Role::Dim, again.to_owned()));
     }
     let ids = cluster.cluster_ids();
     if ids.len() > 1 {

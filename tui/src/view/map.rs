@@ -135,6 +135,7 @@ fn node(
 ) {
     let (role, mark, word) = match row {
         Some(row) if !row.healthy() => (Role::Bad, "✗", row.state_word()),
+        Some(row) if row.cut_off => (Role::Warn, "▲", "cut off"),
         Some(row) if row.leaderless() => (Role::Warn, "▲", "no leader"),
         Some(row) => match row.role {
             RaftRole::Leader => (Role::Accent, "★", "leader"),

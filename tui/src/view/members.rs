@@ -75,6 +75,8 @@ fn plain(text: Option<String>) -> (Role, String) {
 
 fn role_cell(row: &Row) -> (Role, String) {
     match row.role {
+        _ if row.leaderless() => (Role::Warn, "▲ no leader".to_owned()),
+        _ if row.cut_off => (Role::Warn, "▲ cut off".to_owned()),
         RaftRole::Leader => (Role::Accent, "★ leader".to_owned()),
         RaftRole::Follower => (Role::Text, "· follower".to_owned()),
         RaftRole::Learner => (Role::Text, "○ learner".to_owned()),
