@@ -191,6 +191,7 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
             cluster: Some("x".into()),
             engine: Default::default(),
             seed: 1,
+            application: None,
             detours,
         };
         let drill = Drill::parse("planted.toml", drill).unwrap();

@@ -97,6 +97,7 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             cluster: arguments.cluster.clone(),
             engine: engine.clone(),
             seed: arguments.seed,
+            application: arguments.application,
             detours: Default::default(),
         };
         let report = one(options, drill, &stop, arguments.ci).await;

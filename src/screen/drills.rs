@@ -55,6 +55,7 @@ impl Bench {
             cluster: Some(self.cluster.clone()),
             engine: Default::default(),
             seed: 1,
+            application: None,
             detours: Default::default(),
         };
         let (stop, stopped) = watch::channel(false);

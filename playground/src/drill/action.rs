@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::applications::run::ClientVerb;
 use crate::{LinkFault, NodeFault, Verb};
 
 /// A duration as people write it: `500ms`, `3s`, `2m`.
@@ -116,6 +117,8 @@ pub enum Condition {
     CaughtUp(String),
     /// The log of one of the nodes has this text since the drill began.
     Logged { nodes: String, text: String },
+    /// What the application counts: exactly so much, or at least.
+    Application { fact: String, at_least: bool, count: u64 },
 }
 
 /// One thing a drill does.
@@ -164,6 +167,11 @@ pub enum Action {
         nodes: String,
         fault: NodeFault,
     },
+    /// Clients of the application: names, a role, or `all`.
+    Client {
+        verb: ClientVerb,
+        clients: String,
+    },
     /// Only gives nodes a name, for later steps.
     Pick(String),
     Wait(Span),
@@ -179,13 +187,15 @@ pub enum Action {
 const WORDS: &str = "kill|stop|start|restart|pause|resume|wipe NODES, replace NODES, grow N, \
                      shrink N, move-leader, member-add URL, member-remove NODES, fill COUNT SIZE, \
                      put KEY VALUE, delete-all, compact, defragment, disarm, link A>B FAULT, \
-                     partition A|B, isolate NODES, heal, fault NODES FAULT, pick NODES, wait TIME, say TEXT, \
+                     partition A|B, isolate NODES, heal, fault NODES FAULT, \
+                     client pause|resume|crash|start CLIENTS, pick NODES, wait TIME, say TEXT, \
                      await CONDITION within TIME, check CONDITION";
 
 const CONDITIONS: &str = "healthy, health WORD, leader, leader other than NODES, leader same, \
                           leader changed, term same, term up, voters N, node NODES STATE, \
                           alarm NAME, no alarm, put|get|serializable-get works|fails [at NODES], \
-                          value KEY VALUE, no value KEY, caught-up NODES, logged NODES TEXT";
+                          value KEY VALUE, no value KEY, caught-up NODES, logged NODES TEXT, \
+                          application FACT [at-least] N";
 
 /// Verbs by their words.
 const VERBS: [(&str, Verb); 7] = [
@@ -260,6 +270,8 @@ impl FromStr for Action {
         let bare = |action: Self| if rest.is_empty() { Ok(action) } else { Err(unknown()) };
         match word {
             "pick" => Ok(Self::Pick(needs("nodes")?)),
+            "client" => client(rest)
+                .ok_or_else(|| format!("{text:?}: write it as in `client pause holder`")),
             "replace" => Ok(Self::Replace(needs("nodes")?)),
             "grow" => Ok(Self::Grow(number()?)),
             "shrink" => Ok(Self::Shrink(number()?)),
@@ -324,6 +336,13 @@ fn broken(word: &str, rest: &str, text: &str) -> Result<Action, String> {
     }
 }
 
+/// A step about clients of the application.
+fn client(rest: &str) -> Option<Action> {
+    let (word, clients) = rest.split_once(' ')?;
+    let (_, verb) = ClientVerb::ALL.into_iter().find(|(known, _)| *known == word)?;
+    Some(Action::Client { verb, clients: clients.trim().into() })
+}
+
 fn fill(rest: &str) -> Option<Action> {
     let (count, bytes) = rest.split_once(' ')?;
     Some(Action::Fill { count: count.parse().ok()?, bytes: bytes.parse().ok()? })
@@ -360,6 +379,15 @@ impl FromStr for Condition {
             ["caught-up", nodes] => Self::CaughtUp((*nodes).into()),
             ["logged", nodes, text @ ..] if !text.is_empty() => {
                 Self::Logged { nodes: (*nodes).into(), text: text.join(" ") }
+            }
+            ["application", fact, rest @ ..] => {
+                let (at_least, count) = match rest {
+                    [count] => (false, count),
+                    ["at-least", count] => (true, count),
+                    _ => return Err(unknown()),
+                };
+                let count = count.parse().map_err(|_| unknown())?;
+                Self::Application { fact: (*fact).into(), at_least, count }
             }
             [word, verb @ ("works" | "fails"), at @ ..] => {
                 let at = match at {
@@ -416,6 +444,7 @@ impl fmt::Display for Action {
             Self::Isolate(nodes) => write!(f, "isolate {nodes}"),
             Self::Heal => f.write_str("heal"),
             Self::Fault { nodes, fault } => write!(f, "fault {nodes} {fault}"),
+            Self::Client { verb, clients } => write!(f, "client {} {clients}", verb.word()),
             Self::Wait(span) => write!(f, "wait {span}"),
             Self::Say(text) => write!(f, "say {text}"),
             Self::Await { condition, within } => write!(f, "await {condition} within {within}"),
@@ -446,6 +475,9 @@ impl fmt::Display for Condition {
             Self::Value { key, value: None } => write!(f, "no value {key}"),
             Self::CaughtUp(nodes) => write!(f, "caught-up {nodes}"),
             Self::Logged { nodes, text } => write!(f, "logged {nodes} {text}"),
+            Self::Application { fact, at_least, count } => {
+                write!(f, "application {fact} {}{count}", either(*at_least, "at-least ", ""))
+            }
         }
     }
 }
@@ -488,6 +520,9 @@ mod tests {
             "check term up",
             "check voters 5",
             "check logged {victim} has already been bootstrapped",
+            "client pause holder",
+            "check application lost-updates 0",
+            "await application writes at-least 3 within 10s",
         ];
         for line in lines {
             let action: Action = line.parse().unwrap();
@@ -514,6 +549,8 @@ mod tests {
             ("link n1>n2 melt", "melt"),
             ("fault n1 sadness", "no fault of a node"),
             ("fill 10", "write `fill"),
+            ("client hug holder", "write it as"),
+            ("check application writes many", "conditions are:"),
         ];
         for (line, part) in table {
             let error = line.parse::<Action>().unwrap_err();

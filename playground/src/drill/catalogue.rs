@@ -31,6 +31,8 @@ files!(
     "leader-deaf",
     "leader-mute",
     "lease-and-leader",
+    "lock-with-fencing",
+    "lock-without-fencing",
     "lost-data",
     "move-leader",
     "no-pre-vote",

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::format::Drill;
+use crate::applications::Application;
 use crate::selector::{Eligible, Selector};
 use crate::view::{FleetView, NodeState, NodeView, Role};
 use crate::workload::Target;
@@ -32,6 +34,8 @@ pub struct Stage {
     pub beginning: Beginning,
     /// Names that steps gave, and their nodes.
     pub aliases: Mutex<BTreeMap<String, Vec<String>>>,
+    /// What uses the cluster beside the load.
+    pub uses: OnceLock<Application>,
     targets: Mutex<BTreeMap<String, Target>>,
     random: Mutex<StdRng>,
 }
@@ -52,6 +56,7 @@ impl Stage {
             drill,
             beginning,
             aliases: Mutex::default(),
+            uses: OnceLock::new(),
             targets: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         }
@@ -65,6 +70,11 @@ impl Stage {
         let target = Target::new(&node.name, &node.client_url).map_err(|it| it.to_string())?;
         self.targets.lock().insert(node.name.clone(), target.clone());
         Ok(target)
+    }
+
+    /// The application that runs.
+    pub fn application(&self) -> Result<&Application, String> {
+        self.uses.get().ok_or_else(|| "no application runs".into())
     }
 
     /// The cluster as the supervisor sees it now.
