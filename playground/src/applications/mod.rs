@@ -6,7 +6,7 @@
 //! together promise, and says at any time who does what, which promise was broken, and in the end
 //! whether all has come to rest. [`run`] is the shell: tasks, connections, the clock, and the
 //! hand that pauses and crashes clients. [`session`] is a lease that is kept, [`place`] a place
-//! in a line of keys, [`tenure`] judges turns.
+//! in a line of keys, [`follow`] reads and then watches, [`tenure`] judges turns.
 //!
 //! # Invariants
 //! - Clients and ledgers are pure: events and the time in, effects out.
@@ -14,6 +14,10 @@
 //! - All keys are under one prefix, which is emptied in the end.
 
 pub mod client;
+pub mod configuration;
+pub mod discovery;
+pub mod election;
+mod follow;
 pub mod lock;
 pub mod notes;
 pub mod place;
@@ -40,16 +44,23 @@ pub use run::Application;
 pub enum Kind {
     Lock,
     FencedLock,
+    Discovery,
+    Configuration,
+    Election,
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Lock, Self::FencedLock];
+    pub const ALL: [Self; 5] =
+        [Self::Lock, Self::FencedLock, Self::Discovery, Self::Configuration, Self::Election];
 
     /// The word of drills and of the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Lock => "lock",
             Self::FencedLock => "fenced-lock",
+            Self::Discovery => "discovery",
+            Self::Configuration => "configuration",
+            Self::Election => "election",
         }
     }
 
@@ -57,7 +68,18 @@ impl Kind {
     pub fn about(self) -> &'static str {
         match self {
             Self::Lock => "three clients take turns at a resource that trusts whoever writes",
-            Self::FencedLock => "the same, and the resource refuses tokens that are too old",
+            Self::FencedLock => {
+                "three clients take turns at a resource that refuses tokens of older turns"
+            }
+            Self::Discovery => {
+                "three instances register under leases, two consumers keep a list of them"
+            }
+            Self::Configuration => {
+                "two editors change a key by compare-and-swap, three consumers watch it"
+            }
+            Self::Election => {
+                "three candidates, each at a member of its own, and an observer of who leads"
+            }
         }
     }
 
@@ -71,6 +93,18 @@ impl Kind {
             Self::FencedLock => {
                 "no write with an older token is taken after a newer one, and no update is lost"
             }
+            Self::Discovery => {
+                "nobody leaves a list while its lease holds, and in the end every list has exactly \
+                 those who live"
+            }
+            Self::Configuration => {
+                "every consumer hears of every version in order and once, and no edit of an old \
+                 version is taken"
+            }
+            Self::Election => {
+                "in the order of revisions leaders only follow each other, and nobody is elected \
+                 while the lease of another one holds"
+            }
         }
     }
 
@@ -78,7 +112,16 @@ impl Kind {
     pub fn clients(self) -> &'static [&'static str] {
         match self {
             Self::Lock | Self::FencedLock => &lock::NAMES,
+            Self::Discovery => &discovery::NAMES,
+            Self::Configuration => &configuration::NAMES,
+            Self::Election => &election::NAMES,
         }
+    }
+
+    /// Whether a client asks only the member of its own number; others go to the next one when
+    /// theirs does not answer.
+    pub fn stays(self, who: usize) -> bool {
+        self == Self::Election && who < election::CANDIDATES
     }
 
     /// The names of what it counts.

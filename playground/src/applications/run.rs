@@ -22,7 +22,7 @@ use tonic::Status;
 use super::client::{Client, Effect, Event};
 use super::notes::Line;
 use super::report::{ApplicationReport, ClientReport, ClientState, Fact, Happened};
-use super::{Kind, Ledger, Look, lock};
+use super::{Kind, Ledger, Look, configuration, discovery, election, lock};
 use crate::workload::{Target, calls, told};
 
 /// Answers and changes that wait for a client.
@@ -90,6 +90,9 @@ pub fn names_of_facts(kind: Kind) -> Vec<&'static str> {
     let names = |look: &dyn Look| look.facts().into_iter().map(|(name, _)| name).collect();
     match kind {
         Kind::Lock | Kind::FencedLock => names(&lock::Lock::new(false)),
+        Kind::Discovery => names(&discovery::Discovery::new()),
+        Kind::Configuration => names(&configuration::Configuration::new()),
+        Kind::Election => names(&election::Election::new()),
     }
 }
 
@@ -104,6 +107,21 @@ impl Application {
                     Box::new(lock::Contender::new(&prefix, lock::NAMES[who], first))
                 });
                 Self::spawn(kind, setup, ledger, make)
+            }
+            Kind::Discovery => {
+                let make: Maker<discovery::Told> =
+                    Arc::new(move |who, first| discovery::client(&prefix, who, first));
+                Self::spawn(kind, setup, discovery::Discovery::new(), make)
+            }
+            Kind::Configuration => {
+                let make: Maker<configuration::Told> =
+                    Arc::new(move |who, first| configuration::client(&prefix, who, first));
+                Self::spawn(kind, setup, configuration::Configuration::new(), make)
+            }
+            Kind::Election => {
+                let make: Maker<election::Told> =
+                    Arc::new(move |who, first| election::client(&prefix, who, first));
+                Self::spawn(kind, setup, election::Election::new(), make)
             }
         }
     }
@@ -128,6 +146,7 @@ impl Application {
                 state,
                 targets: targets.clone(),
                 turn: Arc::new(AtomicUsize::new(who)),
+                stays: kind.stays(who),
                 patience: setup.patience,
                 origin,
             };
@@ -182,6 +201,17 @@ impl Application {
             unmet: None,
             happened: look.notes().notables().iter().map(happened).collect(),
         }
+    }
+
+    /// The members that clients in a role stay at, or clients of these names.
+    pub fn members(&self, clients: &str) -> Vec<String> {
+        let (inner, names) = (&self.inner, self.inner.kind.clients());
+        let chosen = inner.look.lock().who(clients).unwrap_or_else(|| {
+            (0..names.len()).filter(|who| clients.split(',').any(|it| it == names[*who])).collect()
+        });
+        let targets = &inner.setup.targets;
+        let stay = chosen.into_iter().filter(|who| inner.kind.stays(*who));
+        stay.filter_map(|who| Some(targets.get(who % targets.len().max(1))?.name.clone())).collect()
     }
 
     /// Pauses, resumes, crashes or starts clients: names, a role, or `all`.
@@ -294,6 +324,7 @@ struct Life<L: Ledger> {
     targets: Arc<Vec<Target>>,
     /// Which member it asks; the next one after an answer that did not come.
     turn: Arc<AtomicUsize>,
+    stays: bool,
     patience: Duration,
     origin: Instant,
 }
@@ -378,9 +409,10 @@ impl<L: Ledger> Life<L> {
         let (tell, turn, at) = (tell.clone(), self.turn.clone(), self.turn.load(Ordering::Relaxed));
         let Some(target) = self.targets.get(at % self.targets.len().max(1)) else { return };
         let (channel, patience) = (target.channel.clone(), self.patience);
+        let step = usize::from(!self.stays);
         let next = move || {
             // Only the first of many failures moves on.
-            let _ = turn.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = turn.compare_exchange(at, at + step, Ordering::Relaxed, Ordering::Relaxed);
         };
         match wish {
             Effect::Ask { number, request } => {

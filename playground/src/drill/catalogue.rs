@@ -16,8 +16,10 @@ files!(
     "add-before-remove",
     "bridge",
     "clock-jump",
+    "configuration",
     "corrupt-follower",
     "disk-full",
+    "election",
     "even-size",
     "flapping-link",
     "grow-with-learners",
@@ -42,6 +44,7 @@ files!(
     "remove-leader",
     "replace-dead",
     "rolling-restart",
+    "service-discovery",
     "stop-leader",
     "wide-area"
 );

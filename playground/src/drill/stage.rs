@@ -107,6 +107,11 @@ impl Stage {
             let at = self.random.lock().random_range(0..nodes.len());
             return Ok(vec![nodes[at].name.clone()]);
         }
+        if let Some(clients) = text.strip_prefix("client:") {
+            let members = self.application()?.members(clients);
+            let none = || format!("no client {clients} stays at a member of its own");
+            return (!members.is_empty()).then_some(members).ok_or_else(none);
+        }
         if let Some(list) = text.strip_prefix("not ") {
             let without = list.parse::<Selector>().map_err(said)?;
             let without = without.resolve(view, Eligible::Any).map_err(said)?;
