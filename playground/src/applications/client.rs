@@ -74,7 +74,7 @@ impl Numbers {
         Self { next: first }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn fresh(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -82,14 +82,14 @@ impl Numbers {
     /// A lease that nobody else has.
     pub fn lease(&mut self) -> i64 {
         // Half of all numbers are leases: above 0.
-        (self.next() & (i64::MAX as u64)).max(1) as i64
+        (self.fresh() & (i64::MAX as u64)).max(1) as i64
     }
 }
 
 impl Question {
     /// Asks, unless an answer is still open.
     pub fn ask<T>(&mut self, numbers: &mut Numbers, request: Request, out: &mut Vec<Effect<T>>) {
-        let number = numbers.next();
+        let number = numbers.fresh();
         self.open = Some(number);
         out.push(Effect::Ask { number, request });
     }

@@ -36,9 +36,15 @@ const VERSIONS_MAX: usize = 4000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// An edit on top of revision `base` was taken.
-    Committed { base: i64, revision: i64, value: String },
+    Committed {
+        base: i64,
+        revision: i64,
+        value: String,
+    },
     /// An edit on top of `base` was refused.
-    Conflict { base: i64 },
+    Conflict {
+        base: i64,
+    },
     Read(Option<Pair>),
     Saw(Pair),
 }
@@ -124,7 +130,7 @@ impl Editor {
     }
 
     fn write(&mut self, base: i64) -> (Edit, Request) {
-        let value = format!("{}-{:x}", self.name, self.numbers.next());
+        let value = format!("{}-{:x}", self.name, self.numbers.fresh());
         let key = self.key.clone();
         let get = TxnOp::Get { range: KeyRange::one(key.clone()) };
         let request = Request::Txn(Txn {
@@ -183,12 +189,12 @@ impl Client<Told> for Consumer {
         match self.follow.on(&event, now, &mut self.numbers, &mut out) {
             News::Nothing => {}
             News::Read { pairs } => out.push(Effect::Tell(Told::Read(pairs.into_iter().next()))),
-            News::Changed(changes) => out.extend(changes.into_iter().filter_map(|change| {
-                match change {
+            News::Changed(changes) => {
+                out.extend(changes.into_iter().filter_map(|change| match change {
                     Change::Put(pair) => Some(Effect::Tell(Told::Saw(pair))),
                     Change::Delete { .. } => None,
-                }
-            })),
+                }))
+            }
         }
         out
     }
@@ -223,8 +229,8 @@ pub struct Configuration {
     settling: Option<i64>,
 }
 
-impl Configuration {
-    pub fn new() -> Self {
+impl Default for Configuration {
+    fn default() -> Self {
         Self {
             notes: Notes::default(),
             taken: BTreeMap::new(),
@@ -238,7 +244,9 @@ impl Configuration {
             settling: None,
         }
     }
+}
 
+impl Configuration {
     fn newest(&self) -> i64 {
         self.taken.last_key_value().map_or(0, |(revision, _)| *revision)
     }
@@ -249,13 +257,15 @@ impl Configuration {
         self.notes.line(now, format!("{name} changed revision {base}, now {revision}"));
         let twin = self.taken.iter().find(|(at, (on, _))| *on == base && **at != revision);
         if let Some((other, _)) = twin {
-            let text = format!("two edits of revision {base} were taken, at {other} and {revision}");
+            let text =
+                format!("two edits of revision {base} were taken, at {other} and {revision}");
             self.notes.violation(now, text);
         }
         let passed = self.heard.values().any(|heard| heard.revision > revision);
         match self.told.get(&revision) {
             Some(told) if *told != value => {
-                let text = format!("revision {revision} is {value} to {name}, and {told} to others");
+                let text =
+                    format!("revision {revision} is {value} to {name}, and {told} to others");
                 self.notes.violation(now, text);
             }
             None if passed && self.told.first_key_value().is_some_and(|(at, _)| *at < revision) => {

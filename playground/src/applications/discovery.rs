@@ -29,13 +29,23 @@ const AGAIN: Duration = Duration::from_millis(150);
 /// What clients tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    Registered { lease: i64, until: Duration },
-    Renewed { until: Duration },
+    Registered {
+        lease: i64,
+        until: Duration,
+    },
+    Renewed {
+        until: Duration,
+    },
     Lost,
     /// Everybody who is registered, with their leases.
     Read(BTreeMap<String, i64>),
-    Came { name: String, lease: i64 },
-    Went { name: String },
+    Came {
+        name: String,
+        lease: i64,
+    },
+    Went {
+        name: String,
+    },
 }
 
 /// The client of that number.
@@ -143,8 +153,8 @@ pub struct Discovery {
     alive: Vec<bool>,
 }
 
-impl Discovery {
-    pub fn new() -> Self {
+impl Default for Discovery {
+    fn default() -> Self {
         Self {
             notes: Notes::default(),
             registered: [None; INSTANCES],
@@ -154,7 +164,9 @@ impl Discovery {
             alive: vec![true; NAMES.len()],
         }
     }
+}
 
+impl Discovery {
     fn went(&mut self, who: usize, name: &str, now: Duration) {
         let lease = self.lists.get_mut(&who).and_then(|list| list.remove(name));
         let index = NAMES.iter().position(|known| *known == name);
@@ -238,7 +250,8 @@ impl Look for Discovery {
             None => {
                 let list = self.lists.get(&who);
                 let names = list.map(|list| list.keys().cloned().collect::<Vec<_>>().join(" "));
-                let text = names.map_or_else(|| "has no list yet".into(), |it| format!("sees {it}"));
+                let text =
+                    names.map_or_else(|| "has no list yet".into(), |it| format!("sees {it}"));
                 ClientLine { active: false, text }
             }
         }

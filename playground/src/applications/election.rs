@@ -13,9 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use history::record::{
-    Answer, Compare, Event as Change, Outcome, Put, Request, Txn, TxnOp,
-};
+use history::record::{Answer, Compare, Event as Change, Outcome, Put, Request, Txn, TxnOp};
 
 use super::client::{Client, Effect, Event, Numbers, Question, earlier};
 use super::follow::{Follow, News, below};
@@ -38,14 +36,23 @@ const PROCLAMATIONS_MAX: usize = 4000;
 /// What clients tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    Waits { behind: String },
+    Waits {
+        behind: String,
+    },
     Won(Turn),
-    Renewed { until: Duration },
+    Renewed {
+        until: Duration,
+    },
     /// Its lease has ended, by its own clock or by what the cluster says.
     Lost,
-    Proclaimed { token: i64, revision: i64 },
+    Proclaimed {
+        token: i64,
+        revision: i64,
+    },
     /// It does not lead any more, and is told so.
-    Refused { token: i64 },
+    Refused {
+        token: i64,
+    },
     /// What the observer sees: who leads, with which token.
     Sees(Option<(String, i64)>),
 }
@@ -208,8 +215,8 @@ pub struct Election {
     settling: Option<u64>,
 }
 
-impl Election {
-    pub fn new() -> Self {
+impl Default for Election {
+    fn default() -> Self {
         Self {
             names: NAMES.map(str::to_string).to_vec(),
             notes: Notes::default(),
@@ -223,7 +230,9 @@ impl Election {
             settling: None,
         }
     }
+}
 
+impl Election {
     fn won(&mut self, who: usize, turn: Turn, now: Duration) {
         let name = NAMES[who];
         let others: Vec<usize> =

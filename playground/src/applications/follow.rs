@@ -25,9 +25,14 @@ pub struct Follow {
 
 #[derive(Debug)]
 enum State {
-    Reading { at: Duration },
+    Reading {
+        at: Duration,
+    },
     /// From that revision on; to be opened at that time, or open.
-    Watching { from: i64, open: Option<Duration> },
+    Watching {
+        from: i64,
+        open: Option<Duration>,
+    },
 }
 
 /// What is new.

@@ -25,6 +25,8 @@ pub mod report;
 pub mod run;
 pub mod session;
 pub mod tenure;
+#[cfg(test)]
+mod world_tests;
 
 use std::fmt;
 use std::str::FromStr;

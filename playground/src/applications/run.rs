@@ -90,9 +90,9 @@ pub fn names_of_facts(kind: Kind) -> Vec<&'static str> {
     let names = |look: &dyn Look| look.facts().into_iter().map(|(name, _)| name).collect();
     match kind {
         Kind::Lock | Kind::FencedLock => names(&lock::Lock::new(false)),
-        Kind::Discovery => names(&discovery::Discovery::new()),
-        Kind::Configuration => names(&configuration::Configuration::new()),
-        Kind::Election => names(&election::Election::new()),
+        Kind::Discovery => names(&discovery::Discovery::default()),
+        Kind::Configuration => names(&configuration::Configuration::default()),
+        Kind::Election => names(&election::Election::default()),
     }
 }
 
@@ -111,17 +111,17 @@ impl Application {
             Kind::Discovery => {
                 let make: Maker<discovery::Told> =
                     Arc::new(move |who, first| discovery::client(&prefix, who, first));
-                Self::spawn(kind, setup, discovery::Discovery::new(), make)
+                Self::spawn(kind, setup, discovery::Discovery::default(), make)
             }
             Kind::Configuration => {
                 let make: Maker<configuration::Told> =
                     Arc::new(move |who, first| configuration::client(&prefix, who, first));
-                Self::spawn(kind, setup, configuration::Configuration::new(), make)
+                Self::spawn(kind, setup, configuration::Configuration::default(), make)
             }
             Kind::Election => {
                 let make: Maker<election::Told> =
                     Arc::new(move |who, first| election::client(&prefix, who, first));
-                Self::spawn(kind, setup, election::Election::new(), make)
+                Self::spawn(kind, setup, election::Election::default(), make)
             }
         }
     }

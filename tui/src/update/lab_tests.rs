@@ -52,6 +52,7 @@ pub fn card(id: &str, skipped: Option<&str>) -> DrillCard {
         teaches: "Followers wait for a heartbeat.".into(),
         docs: None,
         nodes: 3,
+        application: None,
         skipped: skipped.map(str::to_owned),
     }
 }
@@ -161,7 +162,7 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
     scene.press(&["enter", "enter"]);
     assert!(commands(&scene).is_empty(), "Cancel is in focus");
     scene.press(&["enter", "right", "enter"]);
-    assert_eq!(commands(&scene), [FleetCommand::StartDrill("kill-leader".into())]);
+    assert_eq!(commands(&scene), [FleetCommand::StartDrill("kill-leader".into(), None)]);
     assert_eq!(scene.model.drills.shows, Shows::Run);
     scene.press(&["5", "enter", "1", "!"]);
     assert_eq!(commands(&scene), [FleetCommand::StopDrill], "from any screen");

@@ -58,7 +58,9 @@ fn hinted(model: &Model) -> Vec<Action> {
         Mode::Drills if model.drills.running.is_some() => {
             vec![Action::StopDrill, Action::NextPane, Action::Back]
         }
-        Mode::Drills => vec![Action::Open, Action::NextPane, Action::Back],
+        Mode::Drills => {
+            vec![Action::Open, Action::Application, Action::NextPane, Action::Back]
+        }
         Mode::Learn => vec![Action::Next, Action::NextPage, Action::PreviousPage],
         Mode::Editor => match &model.overlay {
             Some(Overlay::Editor(editor)) if editor.creating => {
