@@ -186,6 +186,27 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
 }
 
 #[test]
+fn an_application_is_chosen_and_goes_with_the_drill() {
+    let mut scene = drilled();
+    scene.press(&["a", "a", "enter", "right", "enter"]);
+    let started = FleetCommand::StartDrill("kill-leader".into(), Some("fenced-lock".into()));
+    assert_eq!(commands(&scene), [started]);
+    let mut scene = drilled();
+    let own = DrillCard { application: Some("election".into()), ..card("election", None) };
+    scene.send(Msg::Fleet(FleetUpdate::Drills(vec![own])));
+    scene.press(&["a", "enter", "right", "enter"]);
+    let started = FleetCommand::StartDrill("election".into(), None);
+    assert_eq!(commands(&scene), [started], "it brings its own");
+    let mut scene = drilled();
+    for _ in 0..crate::lab::application::ALL.len() {
+        scene.press(&["a"]);
+        assert!(scene.model.drills.application.is_some());
+    }
+    scene.press(&["a"]);
+    assert_eq!(scene.model.drills.application, None, "and after the last one none");
+}
+
+#[test]
 fn a_drill_that_would_be_skipped_or_finds_a_sick_cluster_is_refused() {
     let mut scene = drilled();
     scene.press(&["down", "enter"]);
