@@ -67,6 +67,9 @@ pub enum Command {
     /// Break a cluster on purpose, and see whether what must hold holds
     #[command(subcommand)]
     Drill(crate::drill::arguments::Command),
+    /// Run small applications on a cluster: a lock, service discovery, configuration, election
+    #[command(subcommand)]
+    App(crate::app::Command),
     /// Run one member; takes the flags of etcd (see `etcd-tui node --help`)
     Node {
         /// etcd's flags

@@ -8,6 +8,7 @@
 //! is no error.
 
 mod allocator;
+mod app;
 mod backup;
 mod cli;
 mod connect;
@@ -91,6 +92,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Env(arguments) => verbs::env(&home, &arguments).await,
         Command::Logs(arguments) => log_lines::run(&home, &arguments).await,
         Command::Down(arguments) => verbs::down(&home, &arguments).await,
+        Command::App(command) => app::dispatch(&home, command).await,
         Command::Drill(command) => drill::dispatch(&home, command).await,
         Command::Supervise { name } => supervise::run(&home, &name).await,
         Command::Act(verb) => verbs::act(&home, verb).await,

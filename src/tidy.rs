@@ -61,6 +61,21 @@ const MUST_NOT_MENTION: &[(&[&str], &[&str])] = &[
         &["playground/src/links/lane", "playground/src/links/head", "playground/src/links/cut"],
         &["tokio", "Instant::now", "rand::", "std::net"],
     ),
+    (
+        &[
+            "playground/src/applications/client",
+            "playground/src/applications/configuration",
+            "playground/src/applications/discovery",
+            "playground/src/applications/election",
+            "playground/src/applications/follow",
+            "playground/src/applications/lock",
+            "playground/src/applications/notes",
+            "playground/src/applications/place",
+            "playground/src/applications/session",
+            "playground/src/applications/tenure",
+        ],
+        &["tokio", "tonic", "Instant::now", "SystemTime::now", "rand::"],
+    ),
     (&["tui/src/model", "tui/src/update", "tui/src/view"], &["tokio", "tonic", "crossterm"]),
 ];
 

@@ -11,6 +11,7 @@ mod liar;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -204,6 +205,7 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
             cluster: Some("x".into()),
             engine: Default::default(),
             seed: 1,
+            application: None,
             detours,
         };
         let drill = Drill::parse("planted.toml", drill).unwrap();
@@ -252,4 +254,75 @@ fn a_write_that_is_acknowledged_before_it_is_committed_is_unsafe() {
     assert_eq!(report.verdict, Verdict::Unsafe, "{}", report.why);
     let shown = &report.consistency.violations;
     assert!(shown.iter().any(|it| it.contains("LostWrite")), "{shown:?}");
+}
+
+#[test]
+fn a_version_that_a_consumer_is_not_told_of_is_unsafe() {
+    let machine = Machine::new();
+    let drill = r#"
+id = "planted-silence"
+title = "Some versions are not told"
+level = "advanced"
+hypothesis = "It is found out."
+teaches = "A consumer counts the versions of its key, and so knows by itself that it missed one."
+application = "configuration"
+[[step]]
+do = "await application versions at-least 8 within 30s"
+"#;
+    let report = lied_to(&machine, Lie::WithheldVersions, drill);
+    assert_eq!(report.verdict, Verdict::Unsafe, "{}: {:?}", report.why, report.steps);
+    assert!(report.consistency.violations.is_empty(), "the load was told everything");
+    assert!(report.why.contains("missed 1 versions"), "{}", report.why);
+    let found = report.application.expect("the application is reported");
+    assert!(!found.held() && found.facts.iter().any(|it| it.name == "missed" && it.count > 0));
+}
+
+#[test]
+fn a_lock_guards_nothing_until_the_resource_refuses_old_tokens() {
+    let machine = Machine::new();
+    let out = machine.home.path().join("out");
+    let arguments = ["drill", "run", "lock-without-fencing", "lock-with-fencing", "--ci", "--out"];
+    machine.ok(&[&arguments[..], &[out.to_str().unwrap()]].concat());
+    let count = |drill: &str, fact: &str| {
+        let text = fs::read_to_string(out.join(format!("{drill}.json"))).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let facts = report["application"]["facts"].as_array().unwrap().clone();
+        let found = facts.iter().find(|it| it["name"] == fact).unwrap();
+        found["count"].as_u64().unwrap()
+    };
+    assert!(count("lock-without-fencing", "lost-updates") > 0);
+    assert_eq!(count("lock-with-fencing", "lost-updates"), 0);
+    assert!(count("lock-with-fencing", "refused-writes") > 0);
+    for ending in ["md", "html"] {
+        let text = fs::read_to_string(out.join(format!("lock-with-fencing.{ending}"))).unwrap();
+        assert!(text.contains("Application: fenced-lock") && text.contains("is refused"));
+    }
+    let junit = fs::read_to_string(out.join("lock-with-fencing.junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"0\"") && junit.contains("application fenced-lock"));
+}
+
+#[test]
+fn an_application_uses_the_cluster_of_any_drill_or_of_none() {
+    let machine = Machine::new();
+    let (status, said) =
+        machine.run(&["drill", "run", "election", "--application", "lock", "--ci"]);
+    assert!(status == 2 && said.contains("application of its own"), "{status}: {said}");
+    machine.ok(&["up", "x", "--nodes", "3", "--detach"]);
+    let arguments = ["drill", "run", "move-leader", "--application", "discovery"];
+    let said = machine.ok(&[&arguments[..], &["--cluster", "x"]].concat());
+    assert!(said.contains("application discovery: it held"), "{said}");
+    assert!(said.contains("--cluster x --application discovery"), "the command to repeat it");
+    let mut running = machine
+        .command(&["app", "run", "election", "--cluster", "x"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let elected = lines.by_ref().map(Result::unwrap).any(|line| line.contains("is elected"));
+    assert!(elected, "nobody was");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(running.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(running.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line == "election: it held"), "{rest:?}");
 }

@@ -4,7 +4,7 @@
 //! ([`runner`]) and talks to it over a Unix socket ([`protocol`], [`client`]). Every decision is
 //! made by pure machines: [`fleet`] for processes, [`members`] for membership changes,
 //! [`selector`] for what `leader` or `majority` means, [`classify`] for why a process ended.
-//! What goes wrong between the nodes is made by [`links`].
+//! What goes wrong between the nodes is made by [`links`], [`applications`] live on them meanwhile.
 //!
 //! Invariants:
 //! - Killing a client, the terminal UI included, never touches a node. Killing the supervisor
@@ -15,6 +15,7 @@
 //! This crate never imports the node: nodes are whatever program it is given, started as real
 //! processes and asked over etcd's API like any other server.
 
+pub mod applications;
 pub mod classify;
 pub mod client;
 pub mod dirs;

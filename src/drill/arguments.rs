@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use playground::applications::Kind;
 
 use crate::engine_arguments::EngineArguments;
 
@@ -50,6 +51,9 @@ pub struct Run {
     /// What the cluster of its own runs
     #[command(flatten)]
     pub engine: EngineArguments,
+    /// Let small clients use the cluster meanwhile (see `etcd-tui app list`)
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<Kind>,
     /// Decides keys, requests and what `random` means
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -68,6 +68,13 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             found.collect::<anyhow::Result<_>>()?
         }
     };
+    let own = drills
+        .iter()
+        .find(|it| it.application.is_some_and(|own| Some(own) != arguments.application));
+    if let (Some(drill), Some(_)) = (own, arguments.application) {
+        let why = format!("{} has an application of its own: leave out --application", drill.id);
+        return Err(PlaygroundError::Usage(why).into());
+    }
     let engine = arguments.engine.choice()?;
     if arguments.cluster.is_some() && engine != Default::default() {
         let why = "--engine, --etcd-bin and --node-bin are for a cluster of the drill's own: \
@@ -97,6 +104,7 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
             cluster: arguments.cluster.clone(),
             engine: engine.clone(),
             seed: arguments.seed,
+            application: arguments.application,
             detours: Default::default(),
         };
         let report = one(options, drill, &stop, arguments.ci).await;
@@ -118,7 +126,8 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(status(&reports)))
 }
 
-async fn stop_signal() {
+/// When somebody wants this program to end.
+pub async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return drop(tokio::signal::ctrl_c().await);

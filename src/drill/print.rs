@@ -17,6 +17,7 @@ struct Listed<'a> {
     level: &'a str,
     hypothesis: &'a str,
     nodes: usize,
+    application: Option<&'static str>,
     engines: &'a [String],
     capabilities: Vec<String>,
 }
@@ -29,6 +30,7 @@ pub fn list_json(drills: &[Drill]) -> anyhow::Result<String> {
         level: drill.level.word(),
         hypothesis: &drill.hypothesis,
         nodes: drill.cluster.nodes,
+        application: drill.application.map(|kind| kind.word()),
         engines: &drill.requires.engines,
         capabilities: drill.capabilities().into_iter().collect(),
     });
@@ -58,6 +60,10 @@ pub fn drill(drill: &Drill) -> String {
         drill.cluster.nodes,
         drill.hypothesis
     );
+    if let Some(kind) = drill.application {
+        let used = format!("Application {kind}: {}\n\nSteps:\n", kind.about());
+        text = text.replace("Steps:\n", &used);
+    }
     for (number, step) in drill.steps.iter().enumerate() {
         let named = step.alias.as_ref().map(|alias| format!("  as {{{alias}}}"));
         let after = step.after.map(|after| format!("after {after}: "));
@@ -147,10 +153,14 @@ pub fn report(report: &Report) -> String {
         vec![tick.into(), cell(&row.what), cell(&row.expected), cell(&row.observed)]
     }));
     let table = if report.table.is_empty() { String::new() } else { output::table(&rows) + "\n" };
+    let application = report.application.as_ref();
+    let application = application
+        .map(|it| format!("application {}: {}\n  {}\n", it.application, it.verdict(), it.counts()));
     let violations: String =
         report.consistency.violations.iter().map(|it| format!("{it}\n")).collect();
     format!(
-        "{table}{violations}{}: {}\nrollback: {}\nagain: {}\n",
+        "{table}{}{violations}{}: {}\nrollback: {}\nagain: {}\n",
+        application.unwrap_or_default(),
         report.verdict.word(),
         report.why,
         report.rollback,

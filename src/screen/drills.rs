@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use playground::applications::{ApplicationReport, ClientReport, ClientState};
 use playground::drill::progress::{Cell, StepState};
 use playground::drill::{Drill, Progress, Report, catalogue, machine::Phase, report, run};
 use playground::{FleetView, Home, PlaygroundError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tui::fleet::FleetUpdate;
+use tui::lab::application as applied;
 use tui::lab::drill as shown;
 use tui::lab::timeline;
 
@@ -37,6 +39,7 @@ impl Bench {
     pub fn start(
         &mut self,
         id: &str,
+        application: Option<String>,
         updates: mpsc::Sender<FleetUpdate>,
     ) -> Result<(), PlaygroundError> {
         if self.running.as_ref().is_some_and(|(_, task)| !task.is_finished()) {
@@ -45,6 +48,8 @@ impl Bench {
         let Some(drill) = self.drills.iter().find(|drill| drill.id == id).cloned() else {
             return Err(PlaygroundError::Usage(format!("there is no drill {id}")));
         };
+        let application = application.map(|name| name.parse()).transpose();
+        let application = application.map_err(PlaygroundError::Usage)?;
         let program = std::env::current_exe().map_err(|error| {
             PlaygroundError::Refused(format!("this program does not find itself: {error}"))
         })?;
@@ -55,6 +60,7 @@ impl Bench {
             cluster: Some(self.cluster.clone()),
             engine: Default::default(),
             seed: 1,
+            application,
             detours: Default::default(),
         };
         let (stop, stopped) = watch::channel(false);
@@ -122,6 +128,7 @@ fn card(drill: &Drill, view: &FleetView) -> shown::DrillCard {
         teaches: drill.teaches.clone(),
         docs: drill.docs.clone(),
         nodes: drill.cluster.nodes,
+        application: drill.application.map(|kind| kind.word().to_owned()),
         skipped: run::skipped(drill, view, false),
     }
 }
@@ -146,7 +153,28 @@ fn progress(progress: &Progress) -> shown::DrillProgress {
         elapsed_ms: progress.elapsed_ms,
         steps: progress.steps.iter().map(step).collect(),
         timeline: picture(progress),
+        application: progress.application.as_ref().map(application),
         feed: progress.feed.iter().map(|line| (line.at_ms, line.text.clone())).collect(),
+    }
+}
+
+fn application(it: &ApplicationReport) -> applied::ApplicationPicture {
+    let client = |client: &ClientReport| applied::ClientLine {
+        name: client.name.clone(),
+        state: match client.state {
+            ClientState::Running => applied::ClientState::Running,
+            ClientState::Paused => applied::ClientState::Paused,
+            ClientState::Crashed => applied::ClientState::Crashed,
+        },
+        active: client.active,
+        text: client.text.clone(),
+    };
+    applied::ApplicationPicture {
+        name: it.application.clone(),
+        clients: it.clients.iter().map(client).collect(),
+        outside: it.outside.clone(),
+        counts: it.counts(),
+        broken: it.violations.first().cloned(),
     }
 }
 
@@ -232,6 +260,12 @@ pub async fn tell_cards(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_screen_offers_the_applications_there_are() {
+        let there = playground::applications::Kind::ALL.map(|kind| (kind.word(), kind.about()));
+        assert_eq!(applied::ALL, there);
+    }
 
     #[test]
     fn a_fault_is_a_band_until_the_next_one() {

@@ -187,7 +187,7 @@ async fn translate(
                     Some(progress) => remember(progress, read, &updates).await,
                     None => Ok(()),
                 },
-                Some(FleetCommand::StartDrill(id)) => match bench.start(&id, updates.clone()) {
+                Some(FleetCommand::StartDrill(id, application)) => match bench.start(&id, application, updates.clone()) {
                     Ok(()) => Ok(()),
                     Err(error) => {
                         updates.send(FleetUpdate::CommandFailed(error.to_string())).await
@@ -328,7 +328,7 @@ async fn carry_out(client: &Client, command: FleetCommand) -> Result<(), Playgro
             act(Verb::Start, "all".to_owned())
         }
         FleetCommand::Fault(node, words) => links::fault(node, &words)?,
-        FleetCommand::StartDrill(_) | FleetCommand::StopDrill => return Ok(()),
+        FleetCommand::StartDrill(..) | FleetCommand::StopDrill => return Ok(()),
         FleetCommand::Detach | FleetCommand::CourseDone(_) => return Ok(()),
     };
     client.perform(request).await.map(|_| ())

@@ -1,9 +1,10 @@
 //! A proxy between clients and one member that breaks a promise of etcd on purpose.
 //!
 //! Everything passes as it is, by the paths of etcd's services; only the requests of the KV
-//! service are looked at, and some of them answered wrongly.
+//! service and what watches tell are looked at, and some of it is wrong.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
@@ -11,8 +12,11 @@ use std::task::{Context, Poll};
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::kv_server::{Kv, KvServer};
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::watch_server::{Watch, WatchServer};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
@@ -26,6 +30,8 @@ pub enum Lie {
     StaleReads,
     /// A put is acknowledged although nobody knows whether it was committed.
     EarlyAcks,
+    /// Watches are not told of some changes of the configuration.
+    WithheldVersions,
 }
 
 /// The KV service that lies.
@@ -45,7 +51,10 @@ impl Liar {
         let liar = Liar { member: KvClient::new(channel.clone()), lie, revision: Arc::default() };
         let server = Server::builder()
             .add_service(KvServer::new(liar))
-            .add_service(Forward::<Watch>::to(&channel))
+            .add_service(WatchServer::new(Muffled {
+                member: WatchClient::new(channel.clone()),
+                lie,
+            }))
             .add_service(Forward::<Lease>::to(&channel))
             .add_service(Forward::<Maintenance>::to(&channel))
             .add_service(Forward::<Cluster>::to(&channel));
@@ -110,6 +119,38 @@ impl Kv for Liar {
     }
 }
 
+/// The Watch service: it passes everything on, or nearly.
+pub struct Muffled {
+    member: WatchClient<Channel>,
+    lie: Lie,
+}
+
+#[tonic::async_trait]
+impl Watch for Muffled {
+    type WatchStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send + 'static>>;
+
+    async fn watch(
+        &self,
+        request: Request<tonic::Streaming<pb::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        // A request stream that breaks off ends the watch, as its end does.
+        let requests = request.into_inner().map_while(Result::ok);
+        let answers = self.member.clone().watch(requests).await?.into_inner();
+        let withholds = self.lie == Lie::WithheldVersions;
+        let answers = answers.map(move |answer| {
+            let mut answer = answer?;
+            answer.events.retain(|event| {
+                let kv = event.kv.clone().unwrap_or_default();
+                let of_configuration = kv.key.windows(8).any(|part| part == b"/config/");
+                !(withholds && of_configuration && kv.version % 5 == 0)
+            });
+            Ok(answer)
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
 /// A service by its name.
 pub trait Named: Clone + Send + Sync + 'static {
     const NAME: &'static str;
@@ -123,7 +164,6 @@ macro_rules! named {
 }
 
 named!(
-    Watch = "etcdserverpb.Watch",
     Lease = "etcdserverpb.Lease",
     Maintenance = "etcdserverpb.Maintenance",
     Cluster = "etcdserverpb.Cluster",

@@ -63,6 +63,7 @@ pub enum Action {
     Heal,
     // Drills
     StopDrill,
+    Application,
     // Course
     Next,
     NextPage,
@@ -152,6 +153,7 @@ pub const DESCRIPTIONS: [Description; 66] = [
     d(Action::Partition, "partition", "partition", "cut the cluster into two sides"),
     d(Action::Heal, "heal", "heal all", "let every link pass everything again"),
     d(Action::StopDrill, "stop-drill", "stop drill", "stop the drill that runs, and roll back"),
+    d(Action::Application, "application", "application", "choose what uses the cluster meanwhile"),
     d(Action::Next, "next", "next", "let the course do it, or go on"),
     d(Action::NextPage, "next-page", "next page", "turn to the next page"),
     d(Action::PreviousPage, "previous-page", "previous page", "turn back a page"),

@@ -34,8 +34,8 @@ pub enum FleetCommand {
     Links(Vec<(String, String, LinkState)>),
     /// Every link passes everything again.
     Heal,
-    /// By its id in the catalogue.
-    StartDrill(String),
+    /// By its id in the catalogue, and an application that is to run meanwhile.
+    StartDrill(String, Option<String>),
     /// Stop the drill that runs, and roll back.
     StopDrill,
     /// Save a snapshot beside the cluster's data.

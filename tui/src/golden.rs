@@ -4,6 +4,7 @@
 //! drawn in. `UPDATE_GOLDENS=1` writes them anew; read the difference before committing it.
 
 use crate::fleet::{FleetState, FleetUpdate};
+use crate::lab::application::{ApplicationPicture, ClientLine, ClientState};
 use crate::lab::drill::{DrillProgress, DrillReport, DrillStep, StepState};
 use crate::lab::link::LinkState;
 use crate::lab::timeline::{Band, Cell, Lane, Leader, Timeline};
@@ -261,6 +262,7 @@ fn drilling() -> Scene {
             leaders: vec![leader(0, "n1", 3), leader(2_100, "", 3)],
         },
         feed: vec![(2_001, "n1 killed on request (SIGKILL)".into())],
+        application: None,
     };
     scene.send(Msg::Fleet(FleetUpdate::Drill(Box::new(progress))));
     scene
@@ -281,6 +283,37 @@ fn drill_preflight() {
 #[test]
 fn drill_running() {
     check("drill-running", &mut drilling());
+}
+
+/// Two who believe that they have the lock.
+fn applied() -> Scene {
+    let mut scene = drilling();
+    let client = |name: &str, state, active, text: &str| ClientLine {
+        name: name.into(),
+        state,
+        active,
+        text: text.into(),
+    };
+    let application = ApplicationPicture {
+        name: "fenced-lock".into(),
+        clients: vec![
+            client("a", ClientState::Paused, true, "has the lock, token 57"),
+            client("b", ClientState::Running, true, "has the lock, token 61"),
+            client("c", ClientState::Crashed, false, ""),
+        ],
+        outside: Some("resource: 12, by b with token 61; refuses tokens below 61".into()),
+        counts: "holders 2, writes 12, stale-writes 0, refused-writes 0, lost-updates 0".into(),
+        broken: None,
+    };
+    let progress = scene.model.drills.progress.clone().expect("a drill runs");
+    let progress = DrillProgress { application: Some(application), ..progress };
+    scene.send(Msg::Fleet(FleetUpdate::Drill(Box::new(progress))));
+    scene
+}
+
+#[test]
+fn drill_application() {
+    check("drill-application", &mut applied());
 }
 
 #[test]
@@ -318,7 +351,7 @@ fn links_confirm() {
 #[test]
 fn every_screen_can_be_drawn_at_any_size() {
     let mut scenes = vec![with_history(Scene::local(7)), keys_scene(), learnt()];
-    scenes.extend([linked(9), linked(2), drilled(), drilling()]);
+    scenes.extend([linked(9), linked(2), drilled(), drilling(), applied()]);
     for overlay in ["X", "?", ":", "q"] {
         let mut scene = Scene::local(3);
         scene.press(&[overlay]);

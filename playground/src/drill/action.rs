@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::disaster::{Disaster, Identity};
+use crate::applications::run::ClientVerb;
 use crate::{LinkFault, NodeFault, Verb};
 
 /// A duration as people write it: `500ms`, `3s`, `2m`.
@@ -133,6 +134,12 @@ pub enum Condition {
         text: String,
     },
     Identity(Identity),
+    /// What the application counts: exactly so much, or at least.
+    Application {
+        fact: String,
+        at_least: bool,
+        count: u64,
+    },
 }
 
 /// One thing a drill does.
@@ -188,6 +195,11 @@ pub enum Action {
         fault: NodeFault,
     },
     Disaster(Disaster),
+    /// Clients of the application: names, a role, or `all`.
+    Client {
+        verb: ClientVerb,
+        clients: String,
+    },
     /// Only gives nodes a name, for later steps.
     Pick(String),
     Wait(Span),
@@ -204,14 +216,16 @@ const WORDS: &str = "kill|stop|start|restart|pause|resume|wipe NODES, replace NO
                      shrink N, move-leader, member-add URL|NODE, member-remove NODES, fill COUNT SIZE, \
                      put KEY VALUE, delete-all, compact, defragment, disarm, link A>B FAULT, \
                      partition A|B, isolate NODES, bridge A B via C, heal, fault NODES FAULT, backup, \
-                     restore [bump N], bootstrap NODES new|existing TOKEN, pick NODES, wait TIME, say TEXT, \
+                     restore [bump N], bootstrap NODES new|existing TOKEN, \
+                     client pause|resume|crash|start CLIENTS, pick NODES, wait TIME, say TEXT, \
                      await CONDITION within TIME, check CONDITION";
 
 const CONDITIONS: &str = "healthy, health WORD, leader, leader other than NODES, leader same, \
                           leader changed, term same, term up, voters N, node NODES STATE, \
                           alarm NAME, no alarm, put|get|serializable-get works|fails [at NODES], \
                           value KEY VALUE, no value KEY, caught-up NODES, logged NODES TEXT, \
-                          cluster-id|member-id same|other [at NODES], revision back|onward";
+                          cluster-id|member-id same|other [at NODES], revision back|onward, \
+                          application FACT [at-least] N";
 
 /// Verbs by their words.
 const VERBS: [(&str, Verb); 7] = [
@@ -293,6 +307,8 @@ impl FromStr for Action {
         let bare = |action: Self| if rest.is_empty() { Ok(action) } else { Err(unknown()) };
         match word {
             "pick" => Ok(Self::Pick(needs("nodes")?)),
+            "client" => client(rest)
+                .ok_or_else(|| format!("{text:?}: write it as in `client pause holder`")),
             "replace" => Ok(Self::Replace(needs("nodes")?)),
             "grow" => Ok(Self::Grow(number()?)),
             "shrink" => Ok(Self::Shrink(number()?)),
@@ -365,6 +381,13 @@ fn broken(word: &str, rest: &str, text: &str) -> Result<Action, String> {
     }
 }
 
+/// A step about clients of the application.
+fn client(rest: &str) -> Option<Action> {
+    let (word, clients) = rest.split_once(' ')?;
+    let (_, verb) = ClientVerb::ALL.into_iter().find(|(known, _)| *known == word)?;
+    Some(Action::Client { verb, clients: clients.trim().into() })
+}
+
 fn fill(rest: &str) -> Option<Action> {
     let (count, bytes) = rest.split_once(' ')?;
     Some(Action::Fill { count: count.parse().ok()?, bytes: bytes.parse().ok()? })
@@ -401,6 +424,15 @@ impl FromStr for Condition {
             ["caught-up", nodes] => Self::CaughtUp((*nodes).into()),
             ["logged", nodes, text @ ..] if !text.is_empty() => {
                 Self::Logged { nodes: (*nodes).into(), text: text.join(" ") }
+            }
+            ["application", fact, rest @ ..] => {
+                let (at_least, count) = match rest {
+                    [count] => (false, count),
+                    ["at-least", count] => (true, count),
+                    _ => return Err(unknown()),
+                };
+                let count = count.parse().map_err(|_| unknown())?;
+                Self::Application { fact: (*fact).into(), at_least, count }
             }
             [word, verb @ ("works" | "fails"), at @ ..] => {
                 let at = match at {
@@ -459,6 +491,7 @@ impl fmt::Display for Action {
             Self::Heal => f.write_str("heal"),
             Self::Disaster(disaster) => disaster.fmt(f),
             Self::Fault { nodes, fault } => write!(f, "fault {nodes} {fault}"),
+            Self::Client { verb, clients } => write!(f, "client {} {clients}", verb.word()),
             Self::Wait(span) => write!(f, "wait {span}"),
             Self::Say(text) => write!(f, "say {text}"),
             Self::Await { condition, within } => write!(f, "await {condition} within {within}"),
@@ -490,80 +523,13 @@ impl fmt::Display for Condition {
             Self::CaughtUp(nodes) => write!(f, "caught-up {nodes}"),
             Self::Logged { nodes, text } => write!(f, "logged {nodes} {text}"),
             Self::Identity(identity) => identity.fmt(f),
+            Self::Application { fact, at_least, count } => {
+                write!(f, "application {fact} {}{count}", either(*at_least, "at-least ", ""))
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_printed_parses_to_the_same() {
-        let lines = [
-            "kill leader",
-            "wipe {victim}",
-            "replace n2",
-            "grow 5",
-            "move-leader",
-            "member-add http://127.0.0.1:1",
-            "fill 10 1000000",
-            "put color red and blue",
-            "link {a}>n2 freeze",
-            "link {a}>not {a} delay 50±10",
-            "pick follower:2",
-            "link n1>n2,n3 flap 300/700",
-            "partition n1|n2,n3",
-            "isolate leader",
-            "bridge leader {far} via rest",
-            "heal",
-            "fault {victim} disk-full",
-            "fault n1 slow 50",
-            "wait 1500ms",
-            "wait 2m",
-            "say hello you",
-            "await healthy within 20s",
-            "await leader other than {victim} within 10s",
-            "await node {victim} removed within 5s",
-            "check serializable-get works at n1,n2",
-            "await put works at not {victim} within 5s",
-            "check put fails",
-            "check no alarm",
-            "check no value a",
-            "check term up",
-            "check voters 5",
-            "check logged {victim} has already been bootstrapped",
-        ];
-        for line in lines {
-            let action: Action = line.parse().unwrap();
-            assert_eq!(action.to_string(), line);
-        }
-    }
-
-    #[test]
-    fn nonsense_is_answered_with_what_is_understood() {
-        let table = [
-            ("explode n1", "steps are:"),
-            ("kill", "needs nodes"),
-            ("grow many", "needs a number"),
-            ("wait soon", "write 500ms, 3s or 2m"),
-            ("wait 99999999999999999999s", "no duration"),
-            ("wait 9999999m", "no duration"),
-            ("await healthy", "needs a limit"),
-            ("await sunny within 3s", "conditions are:"),
-            ("check node n1 tired", "conditions are:"),
-            ("check health great", "conditions are:"),
-            ("check put works on n1", "conditions are:"),
-            ("compact now", "steps are:"),
-            ("link n1 freeze", "write it as"),
-            ("link n1>n2 melt", "melt"),
-            ("bridge n1 n2", "bridge leader {far}"),
-            ("fault n1 sadness", "no fault of a node"),
-            ("fill 10", "write `fill"),
-        ];
-        for (line, part) in table {
-            let error = line.parse::<Action>().unwrap_err();
-            assert!(error.contains(part), "{line}: {error}");
-        }
-    }
-}
+#[path = "action_tests.rs"]
+mod tests;

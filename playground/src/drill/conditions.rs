@@ -49,6 +49,11 @@ pub async fn holds(stage: &Stage, condition: &Condition) -> Result<String, Strin
         Condition::Value { key, value } => valued(stage, &view, key, value.as_ref()).await,
         Condition::CaughtUp(nodes) => caught_up(stage, &view, nodes),
         Condition::Identity(identity) => identity.holds(stage, &view).await,
+        Condition::Application { fact, at_least, count } => {
+            let now = stage.application()?.fact(fact);
+            let now = now.ok_or_else(|| format!("nothing counts {fact}"))?;
+            says(now == *count || (*at_least && now > *count), format!("{fact}: {now}"))
+        }
         Condition::Logged { nodes, text } => {
             let names = stage.names(nodes, &view, Eligible::Any)?;
             let text = stage.substitute(text);

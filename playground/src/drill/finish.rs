@@ -37,7 +37,10 @@ pub async fn report(means: &Means, machine: &Machine, started: Instant) -> Repor
     {
         mark.clear();
     }
-    let (verdict, why) = judge::verdict(machine, &report.table, &report.consistency);
+    // Where data is destroyed on purpose, applications cannot be told the truth.
+    let judged = means.drill.workload.unjudged.is_none();
+    let application = report.application.as_ref().filter(|_| judged);
+    let (verdict, why) = judge::verdict(machine, &report.table, &report.consistency, application);
     (report.verdict, report.why) = (verdict, why);
     report
 }
@@ -60,6 +63,7 @@ fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
         None if engine == crate::Engine::Builtin => String::new(),
         None => format!(" --engine {}", engine.word()),
     };
+    let used = options.application.map(|kind| format!(" --application {kind}"));
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     Report {
         schema_version: SCHEMA_VERSION,
@@ -79,12 +83,18 @@ fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
         interrupted: machine.ended == Ended::Interrupted,
         started_unix: unix.saturating_sub(duration_ms / 1000),
         duration_ms,
-        repeat: format!("etcd-tui drill run {} --seed {}{}", drill.id, options.seed, on),
+        repeat: format!(
+            "etcd-tui drill run {} --seed {}{on}{}",
+            drill.id,
+            options.seed,
+            used.unwrap_or_default()
+        ),
         table: Vec::new(),
         steps: Vec::new(),
         lanes: Vec::new(),
         leader: Vec::new(),
         consistency: Consistency::default(),
+        application: means.application.lock().take(),
         members_before: Vec::new(),
         members_after: means.members_after.lock().clone(),
         rollback: match &machine.rollback {

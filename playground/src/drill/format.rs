@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Span};
+use super::action::{Action, Condition, Span};
+use crate::applications::Kind;
 
 /// How much one should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct Drill {
     pub cluster: ClusterNeeds,
     #[serde(default)]
     pub workload: Load,
+    /// Small clients that use the cluster for something, beside the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Kind>,
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
     #[serde(default, rename = "expect")]
@@ -279,6 +283,7 @@ impl Drill {
             for nodes in step.action.selectors() {
                 check_selector(nodes)?;
             }
+            self.check_application(&step.action)?;
             if let Some(alias) = &step.alias {
                 if step.action.nodes().is_none() {
                     let reason = format!("`as` needs a step about nodes, and `{text}` is none");
@@ -296,6 +301,28 @@ impl Drill {
             check_names(&undo.action.to_string(), &aliases)?;
         }
         self.expectations.iter().try_for_each(|it| check_expectation(it, &names, &aliases))
+    }
+
+    /// A step about the application needs one, and one that counts such a thing.
+    fn check_application(&self, action: &Action) -> Result<(), (String, String)> {
+        let text = action.to_string();
+        let fact = match action {
+            Action::Client { .. } => None,
+            Action::Check(Condition::Application { fact, .. })
+            | Action::Await { condition: Condition::Application { fact, .. }, .. } => Some(fact),
+            _ => return Ok(()),
+        };
+        let Some(kind) = self.application else {
+            let reason = format!("`{text}` needs an application, as in `application = \"lock\"`");
+            return Err((text, reason));
+        };
+        match fact.filter(|fact| !kind.facts().contains(&fact.as_str())) {
+            None => Ok(()),
+            Some(fact) => {
+                let known = kind.facts().join(", ");
+                Err((text, format!("{kind} does not count {fact:?}; it counts {known}")))
+            }
+        }
     }
 
     /// Everything it needs the supervisor to be able to do.
@@ -355,7 +382,7 @@ fn check_selector(text: &str) -> Result<(), (String, String)> {
         }
     }
     let list = known.strip_prefix("not ").unwrap_or(&known);
-    if matches!(list, "random" | "rest") {
+    if matches!(list, "random" | "rest") || list.starts_with("client:") {
         return Ok(());
     }
     let parsed = list.parse::<crate::selector::Selector>();
@@ -429,6 +456,13 @@ says = "a short outage"
             ("kill leader", "kill followers", "mine.toml:9", "selects no node"),
             ("than {victim}", "than {victim},m2", "mine.toml:14", "selects no node"),
             ("lane = \"put\"", "lane = \"puts\"", "mine.toml:18", "serializable-get"),
+            ("kill leader", "client pause holder", "mine.toml:9", "needs an application"),
+            (
+                "level = ",
+                "application = \"locks\"\nlevel = ",
+                "mine.toml:4",
+                "applications are: lock",
+            ),
             ("\"mine\"", "\"My Drill\"", "mine.toml:2", "lower-case"),
             ("id = \"mine\"", "id = 7", "mine.toml:2", "expected a string"),
             ("[[step]]", "[[step]", "mine.toml:8", "]"),

@@ -1,7 +1,8 @@
 //! What was expected against what was observed, and the verdict: pure.
 //!
 //! # Invariants
-//! - UNSAFE needs a violation of the history checker, which is proof; nothing else overrides it.
+//! - UNSAFE needs a violation that the history checker or the ledger of an application found,
+//!   which is proof; nothing else overrides it.
 //! - PASS needs every row, an undisturbed course, a rollback that succeeded and a history that
 //!   was judged (or a drill that says why it cannot be).
 
@@ -13,6 +14,7 @@ use history::record::Nanos;
 use super::format::{Drill, Expectation, LaneName};
 use super::machine::{Ended, Machine};
 use super::report::{Consistency, Row, Verdict};
+use crate::applications::ApplicationReport;
 use crate::workload::{Lane, Seen, Timeline};
 
 /// Failures shorter than this after a fault begins are requests already on their way.
@@ -165,10 +167,20 @@ impl Evidence<'_> {
 }
 
 /// The verdict and its sentence.
-pub fn verdict(machine: &Machine, table: &[Row], consistency: &Consistency) -> (Verdict, String) {
+pub fn verdict(
+    machine: &Machine,
+    table: &[Row],
+    consistency: &Consistency,
+    application: Option<&ApplicationReport>,
+) -> (Verdict, String) {
     if let Some(violation) = consistency.violations.first() {
         let first = violation.lines().next().unwrap_or_default();
         return (Verdict::Unsafe, format!("a promise to clients was broken: {first}"));
+    }
+    if let Some((application, violation)) =
+        application.and_then(|it| Some((&it.application, it.violations.first()?)))
+    {
+        return (Verdict::Unsafe, format!("{application}: {violation}"));
     }
     match &machine.ended {
         Ended::Skipped(why) => return (Verdict::Skipped, why.clone()),
@@ -188,6 +200,11 @@ pub fn verdict(machine: &Machine, table: &[Row], consistency: &Consistency) -> (
     }
     if let Some(record) = machine.records.iter().find(|record| !record.ok) {
         return (Verdict::Fail, record.said.clone());
+    }
+    if let Some((application, unmet)) =
+        application.and_then(|it| Some((&it.application, it.unmet.as_ref()?)))
+    {
+        return (Verdict::Fail, format!("{application}: {unmet}"));
     }
     if consistency.unjudged.is_none()
         && consistency.acknowledged_writes + consistency.linearizable_reads == 0
@@ -312,7 +329,7 @@ mod tests {
         let verdict = |change: fn(&mut Machine), table: &[Row], consistency: &Consistency| {
             let mut machine = machine(&drill, [true, true]);
             change(&mut machine);
-            super::verdict(&machine, table, consistency).0
+            super::verdict(&machine, table, consistency, None).0
         };
         assert_eq!(verdict(|_| {}, &good, &judged), Verdict::Pass);
         assert_eq!(verdict(|_| {}, &bad, &judged), Verdict::Fail);

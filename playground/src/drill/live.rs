@@ -48,6 +48,10 @@ pub fn progress(means: &Means, machine: &Machine) -> Progress {
         progress.elapsed_ms = observe::millis(load.origin);
         let elapsed = progress.elapsed_ms;
         progress.lanes = load.monitor.with(|timeline| lanes(timeline, elapsed));
+        progress.application = match means.application.lock().as_ref() {
+            Some(last) => Some(last.clone()),
+            None => load.stage.uses.get().map(crate::applications::Application::report),
+        };
         let seen = load.seen.lock();
         progress.leader.clone_from(&seen.leader);
         progress.feed.clone_from(&seen.feed);

@@ -39,6 +39,7 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
             return Ok(format!("{span} passed"));
         }
         Action::Say(text) => return Ok(stage.substitute(text)),
+        Action::Client { verb, clients } => return stage.application()?.act(*verb, clients).await,
         Action::Check(condition) => return conditions::holds(stage, condition).await,
         Action::Await { condition, within } => return wait(stage, condition, within.0).await,
         _ => {}

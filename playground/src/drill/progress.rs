@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::machine::Phase;
+use crate::applications::ApplicationReport;
 
 /// How long a cell of a lane is.
 pub const CELL_MS: u64 = 100;
@@ -20,6 +21,8 @@ pub struct Progress {
     pub lanes: Vec<LaneCells>,
     pub leader: Vec<LeaderSpan>,
     pub feed: Vec<FeedLine>,
+    /// What uses the cluster beside the load, if something does.
+    pub application: Option<ApplicationReport>,
     /// What it ended with.
     pub verdict: Option<super::report::Verdict>,
     /// Why, in one sentence.

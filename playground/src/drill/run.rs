@@ -23,6 +23,8 @@ use super::progress::Progress;
 use super::report::Report;
 use super::stage::{Stage, leader};
 use super::{finish, live, perform, rollback};
+use crate::applications::run::Setup;
+use crate::applications::{Application, ApplicationReport, Kind};
 use crate::engine::{Choice, Engine};
 use crate::launch::{self, UpRequest};
 use crate::workload::{self, Monitor, Recording, Target, Timeline, Workload};
@@ -45,6 +47,8 @@ pub struct Options {
     /// What the nodes of the drill's own cluster run.
     pub engine: Choice,
     pub seed: u64,
+    /// What uses the cluster beside the load, if the drill does not say so itself.
+    pub application: Option<Kind>,
     /// Client URLs by node, for what stands between clients and a node.
     pub detours: BTreeMap<String, String>,
 }
@@ -56,6 +60,8 @@ pub(super) struct Means {
     pub cluster: String,
     pub load: Mutex<Option<Load>>,
     pub recording: Mutex<Option<Recording>>,
+    /// The last picture of the application.
+    pub application: Mutex<Option<ApplicationReport>>,
     pub members_after: Mutex<Vec<String>>,
     pub mark: Mutex<Option<mark::Held>>,
 }
@@ -92,6 +98,7 @@ pub async fn run(
         cluster,
         load: Mutex::default(),
         recording: Mutex::default(),
+        application: Mutex::default(),
         members_after: Mutex::default(),
         mark: Mutex::default(),
     });
@@ -229,7 +236,7 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     }
     let observing = Client::connect(&options.home, &means.cluster).await.map_err(broken)?;
     let stage = Arc::new(Stage::new(client, drill.clone(), &view, options.seed));
-    let targets = targets(&stage, options, &view);
+    let targets = targets(&stage, options, &view).map_err(Unfit::Broken)?;
     let load = workload::Options {
         prefix: format!("drill/{:x}/", rand::random::<u32>()),
         seed: options.seed,
@@ -237,10 +244,15 @@ async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
         patience: drill.workload.timeout.0,
         each: Some(EACH_PACE),
     };
-    let workload = Workload::start(targets.map_err(Unfit::Broken)?, load).await;
-    let workload = workload.map_err(|status| {
+    let workload = Workload::start(targets.clone(), load).await.map_err(|status| {
         Unfit::Broken(format!("the cluster does not answer: {}", status.message()))
     })?;
+    if let Some(kind) = drill.application.or(options.application) {
+        let prefix = format!("application/{:x}/", rand::random::<u32>());
+        let setup = Setup { targets, prefix, patience: drill.workload.timeout.0 };
+        // It is set once, here.
+        let _ = stage.uses.set(Application::start(kind, setup));
+    }
     let (origin, seen) = (Instant::now(), Arc::new(Mutex::new(Seen::default())));
     let observer = tokio::spawn(observe::run(Arc::new(observing), origin, seen.clone()));
     Ok(Load {
@@ -358,6 +370,16 @@ async fn settle(means: &Means, whole: bool) -> Result<(), String> {
     if let Ok(view) = stage.view().await {
         *means.members_after.lock() = super::stage::members(&view);
     }
+    let application = match stage.uses.get() {
+        Some(application) if whole => Some(application.finish().await),
+        Some(application) => {
+            let report = application.report();
+            application.end().await;
+            Some(report)
+        }
+        None => None,
+    };
+    *means.application.lock() = application;
     if !whole {
         let timeline = workload.abandon().await;
         *means.recording.lock() =

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::format::Drill;
+use crate::applications::Application;
 use crate::selector::{Eligible, Selector};
 use crate::view::{FleetView, NodeState, NodeView, Role};
 use crate::workload::Target;
@@ -36,6 +38,8 @@ pub struct Stage {
     pub aliases: Mutex<BTreeMap<String, Vec<String>>>,
     /// The highest revision that a step was told.
     pub revision: Mutex<i64>,
+    /// What uses the cluster beside the load.
+    pub uses: OnceLock<Application>,
     targets: Mutex<BTreeMap<String, Target>>,
     random: Mutex<StdRng>,
 }
@@ -60,6 +64,7 @@ impl Stage {
             beginning,
             aliases: Mutex::default(),
             revision: Mutex::default(),
+            uses: OnceLock::new(),
             targets: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         }
@@ -79,6 +84,11 @@ impl Stage {
     pub fn note_revision(&self, revision: i64) {
         let mut known = self.revision.lock();
         *known = revision.max(*known);
+    }
+
+    /// The application that runs.
+    pub fn application(&self) -> Result<&Application, String> {
+        self.uses.get().ok_or_else(|| "no application runs".into())
     }
 
     /// The cluster as the supervisor sees it now.
@@ -110,6 +120,11 @@ impl Stage {
             }
             let at = self.random.lock().random_range(0..nodes.len());
             return Ok(vec![nodes[at].name.clone()]);
+        }
+        if let Some(clients) = text.strip_prefix("client:") {
+            let members = self.application()?.members(clients);
+            let none = || format!("no client {clients} stays at a member of its own");
+            return (!members.is_empty()).then_some(members).ok_or_else(none);
         }
         if let Some(list) = text.strip_prefix("not ") {
             let without = list.parse::<Selector>().map_err(said)?;

@@ -8,9 +8,11 @@ use history::record::{
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
+use proto::etcdserverpb::watch_client::WatchClient;
 use proto::mvccpb::KeyValue;
+use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// Asks, once. An answer that takes longer than `patience` leaves the outcome unknown.
 pub async fn call(channel: Channel, request: &Request, patience: Duration) -> Outcome {
@@ -160,6 +162,30 @@ fn found(response: pb::ResponseOp) -> Option<Vec<Pair>> {
 
 fn pairs(kvs: Vec<KeyValue>) -> Vec<Pair> {
     kvs.into_iter().map(pair).collect()
+}
+
+/// Opens a watch from a revision on; the stream ends when the answer is dropped.
+///
+/// # Errors
+/// If the member does not take it.
+pub async fn watch(
+    channel: Channel,
+    range: &KeyRange,
+    from: i64,
+    previous: bool,
+) -> Result<Streaming<pb::WatchResponse>, Status> {
+    let create = pb::WatchCreateRequest {
+        key: range.key.clone().into(),
+        range_end: end(range).into(),
+        start_revision: from,
+        prev_kv: previous,
+        ..Default::default()
+    };
+    let union = pb::watch_request::RequestUnion::CreateRequest(create);
+    let request = pb::WatchRequest { request_union: Some(union) };
+    // The request stream stays open: its end would end the watch.
+    let requests = tokio_stream::once(request).chain(tokio_stream::pending());
+    Ok(WatchClient::new(channel).watch(requests).await?.into_inner())
 }
 
 /// A key as the history has it.

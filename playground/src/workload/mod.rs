@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 pub use timeline::{Lane, Outage, Sample, Seen, Timeline};
+pub(crate) use watcher::told;
 
 /// A member to ask.
 #[derive(Clone, Debug)]

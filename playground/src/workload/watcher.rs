@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use history::record::{Event, Watch, WatchEvent, WatchMessage};
 use proto::etcdserverpb as pb;
-use proto::etcdserverpb::watch_client::WatchClient;
 use proto::mvccpb::event::EventType;
-use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming};
 
-use super::calls::pair;
+use super::calls::{self, pair};
 use super::generate::Generator;
 use super::timeline::{Lane, Sample, Seen};
 use super::{Recorder, Target};
@@ -44,20 +42,7 @@ impl Watcher {
     /// One watch, to its end.
     async fn watch(&mut self) -> Result<(), Status> {
         let range = Generator::everything(&self.prefix);
-        let create = pb::WatchCreateRequest {
-            key: range.key.clone().into(),
-            range_end: range.end.clone().unwrap_or_default().into(),
-            start_revision: self.from,
-            prev_kv: true,
-            ..Default::default()
-        };
-        let request = pb::WatchRequest {
-            request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
-        };
-        // The request stream stays open: its end would end the watch.
-        let requests = tokio_stream::once(request).chain(tokio_stream::pending());
-        let mut client = WatchClient::new(self.target.channel.clone());
-        let stream = client.watch(requests).await?.into_inner();
+        let stream = calls::watch(self.target.channel.clone(), &range, self.from, true).await?;
         let slot = {
             let mut watches = self.recorder.watches.lock();
             watches.push(Watch {

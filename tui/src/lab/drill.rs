@@ -1,5 +1,6 @@
 //! What a drill says about itself, while it runs and when it has ended.
 
+use super::application::ApplicationPicture;
 use super::timeline::Timeline;
 
 /// A drill of the catalogue.
@@ -17,6 +18,8 @@ pub struct DrillCard {
     pub docs: Option<String>,
     /// Members it needs.
     pub nodes: usize,
+    /// The application that runs meanwhile, by itself.
+    pub application: Option<String>,
     /// Why it would not be run on this cluster.
     pub skipped: Option<String>,
 }
@@ -52,6 +55,8 @@ pub struct DrillProgress {
     pub timeline: Timeline,
     /// What happened when, since the load began.
     pub feed: Vec<(u64, String)>,
+    /// What uses the cluster meanwhile, if something does.
+    pub application: Option<ApplicationPicture>,
 }
 
 /// How it ended.

@@ -6,6 +6,7 @@
 use crate::action::Action;
 use crate::effect::Effect;
 use crate::fleet::FleetCommand;
+use crate::lab::application;
 use crate::lab::drill::{DrillCard, DrillProgress, DrillReport};
 use crate::model::Model;
 use crate::model::cluster::Tone;
@@ -22,6 +23,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         (Shows::Catalogue, Action::First) => step(model, -i64::from(i32::MAX)),
         (Shows::Catalogue, Action::Last) => step(model, i64::from(i32::MAX)),
         (Shows::Catalogue, Action::Open) => return ask(model),
+        (Shows::Catalogue, Action::Application) => choose(model),
         (_, Action::Up) => scroll(model, -1),
         (_, Action::Down) => scroll(model, 1),
         (_, Action::PageUp) => scroll(model, -PAGE),
@@ -42,6 +44,12 @@ fn step(model: &mut Model, rows: i64) {
     let last = model.drills.cards.len().saturating_sub(1) as i64;
     model.drills.cursor = (model.drills.cursor as i64 + rows).clamp(0, last) as usize;
     model.drills.scroll = 0;
+}
+
+/// The next application, after the last one none.
+fn choose(model: &mut Model) {
+    let next = model.drills.application.map_or(0, |at| at + 1);
+    model.drills.application = (next < application::ALL.len()).then_some(next);
 }
 
 pub fn click(model: &mut Model, index: usize) -> Vec<Effect> {
@@ -129,6 +137,9 @@ pub fn question(model: &Model, id: &str) -> (String, Vec<String>, Severity) {
     let mut lines = vec![card.hypothesis.clone()];
     let steps = card.steps.join(" → ");
     lines.push(format!("On the cluster {}, one after the other: {steps}.", model.about.title));
+    if let Some(name) = model.drills.application_of(card) {
+        lines.push(format!("The application {name} uses it meanwhile, under application/."));
+    }
     lines.push(
         "A small load writes under drill/ meanwhile; other keys are not touched. At the end, or \
          when ! stops it, every node is started, every link healed."
@@ -151,6 +162,11 @@ pub fn run(model: &mut Model, id: &str) -> Vec<Effect> {
         model.say(Tone::Warn, reason);
         return Vec::new();
     }
+    // What the drill has by itself needs not be said.
+    let application = match card.application {
+        Some(_) => None,
+        None => model.drills.application_of(&card),
+    };
     let drills = &mut model.drills;
     drills.running = Some(id.to_owned());
     drills.stopping = false;
@@ -162,7 +178,7 @@ pub fn run(model: &mut Model, id: &str) -> Vec<Effect> {
         ..DrillProgress::default()
     });
     show(model, Shows::Run);
-    vec![Effect::Fleet(FleetCommand::StartDrill(id.to_owned()))]
+    vec![Effect::Fleet(FleetCommand::StartDrill(id.to_owned(), application))]
 }
 
 /// `!`, from any screen.

@@ -52,6 +52,7 @@ pub fn card(id: &str, skipped: Option<&str>) -> DrillCard {
         teaches: "Followers wait for a heartbeat.".into(),
         docs: None,
         nodes: 3,
+        application: None,
         skipped: skipped.map(str::to_owned),
     }
 }
@@ -161,7 +162,7 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
     scene.press(&["enter", "enter"]);
     assert!(commands(&scene).is_empty(), "Cancel is in focus");
     scene.press(&["enter", "right", "enter"]);
-    assert_eq!(commands(&scene), [FleetCommand::StartDrill("kill-leader".into())]);
+    assert_eq!(commands(&scene), [FleetCommand::StartDrill("kill-leader".into(), None)]);
     assert_eq!(scene.model.drills.shows, Shows::Run);
     scene.press(&["5", "enter", "1", "!"]);
     assert_eq!(commands(&scene), [FleetCommand::StopDrill], "from any screen");
@@ -182,6 +183,27 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
     assert!(scene.model.drills.running.is_none());
     scene.press(&["5", "enter"]);
     assert_eq!(scene.model.drills.shows, Shows::Report);
+}
+
+#[test]
+fn an_application_is_chosen_and_goes_with_the_drill() {
+    let mut scene = drilled();
+    scene.press(&["a", "a", "enter", "right", "enter"]);
+    let started = FleetCommand::StartDrill("kill-leader".into(), Some("fenced-lock".into()));
+    assert_eq!(commands(&scene), [started]);
+    let mut scene = drilled();
+    let own = DrillCard { application: Some("election".into()), ..card("election", None) };
+    scene.send(Msg::Fleet(FleetUpdate::Drills(vec![own])));
+    scene.press(&["a", "enter", "right", "enter"]);
+    let started = FleetCommand::StartDrill("election".into(), None);
+    assert_eq!(commands(&scene), [started], "it brings its own");
+    let mut scene = drilled();
+    for _ in 0..crate::lab::application::ALL.len() {
+        scene.press(&["a"]);
+        assert!(scene.model.drills.application.is_some());
+    }
+    scene.press(&["a"]);
+    assert_eq!(scene.model.drills.application, None, "and after the last one none");
 }
 
 #[test]

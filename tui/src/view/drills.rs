@@ -1,10 +1,12 @@
 //! The drills screen: the catalogue with what a drill claims, the timeline of the one that
 //! runs, and the report.
 
+use super::application::{self as clients};
 use super::canvas::{Canvas, Piece};
 use super::prose;
 use super::timeline::{self, Show};
 use crate::hit::Hit;
+use crate::lab::application::{self, ApplicationPicture};
 use crate::lab::drill::{DrillCard, DrillProgress, StepState};
 use crate::layout;
 use crate::model::Model;
@@ -102,6 +104,11 @@ fn about(model: &Model, card: &DrillCard, width: usize) -> Vec<Vec<Piece>> {
         wrapped(&mut lines, "✗ ", &reason, width, Role::Warn);
     } else {
         lines.push(vec![(Role::Key, "enter".to_owned()), (Role::Text, " runs it".to_owned())]);
+    }
+    if let Some(name) = model.drills.application_of(card) {
+        let words = application::ALL.iter().find(|(known, _)| *known == name);
+        let words = words.map_or(String::new(), |(_, words)| format!(": {words}"));
+        wrapped(&mut lines, "with ", &format!("{name}{words}"), width, Role::Accent);
     }
     head(&mut lines, "Hypothesis");
     wrapped(&mut lines, "", &card.hypothesis, width, Role::Title);
@@ -206,6 +213,10 @@ fn run(model: &Model, canvas: &mut Canvas<'_>) {
         }
         false => (above, None),
     };
+    let (list, feed) = match &progress.application {
+        Some(picture) => beside(picture, canvas, list, feed),
+        None => (list, feed),
+    };
     steps(model, progress, canvas, list);
     if let Some(area) = feed {
         events(model, progress, canvas, area);
@@ -218,6 +229,33 @@ fn run(model: &Model, canvas: &mut Canvas<'_>) {
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let show = if model.drills.running.is_some() { Show::Newest(SHOWN_MS) } else { Show::Whole };
     timeline::draw(canvas, inner, &progress.timeline, show);
+}
+
+/// The application above the events; below the steps where there is no room for events. What
+/// is left for steps and events.
+fn beside(
+    picture: &ApplicationPicture,
+    canvas: &mut Canvas<'_>,
+    list: Rect,
+    feed: Option<Rect>,
+) -> (Rect, Option<Rect>) {
+    let within = feed.unwrap_or(list);
+    // Steps and events keep four rows at least.
+    let height = clients::height(picture, within.width).min(within.height.saturating_sub(4));
+    if height < 3 {
+        return (list, feed);
+    }
+    match feed {
+        Some(feed) => {
+            clients::draw(picture, canvas, Rect { height, ..feed });
+            (list, Some(Rect { y: feed.y + height, height: feed.height - height, ..feed }))
+        }
+        None => {
+            let rest = list.height - height;
+            clients::draw(picture, canvas, Rect { y: list.y + rest, height, ..list });
+            (Rect { height: rest, ..list }, None)
+        }
+    }
 }
 
 fn steps(model: &Model, progress: &DrillProgress, canvas: &mut Canvas<'_>, area: Rect) {

@@ -6,6 +6,7 @@ use crate::hit::Hit;
 use crate::keymap::Mode;
 use crate::layout;
 use crate::model::Model;
+use crate::model::drills::Shows;
 use crate::model::overlay::Overlay;
 use crate::theme::Role;
 use ratatui::layout::Rect;
@@ -57,6 +58,9 @@ fn hinted(model: &Model) -> Vec<Action> {
         ],
         Mode::Drills if model.drills.running.is_some() => {
             vec![Action::StopDrill, Action::NextPane, Action::Back]
+        }
+        Mode::Drills if model.drills.shows == Shows::Catalogue => {
+            vec![Action::Open, Action::Application, Action::NextPane, Action::Back]
         }
         Mode::Drills => vec![Action::Open, Action::NextPane, Action::Back],
         Mode::Learn => vec![Action::Next, Action::NextPage, Action::PreviousPage],

@@ -3,6 +3,7 @@
 //! Nothing here changes anything. Lists draw only the rows that are visible. The clickable
 //! areas of the frame are returned, so that the shell can tell what a click meant.
 
+mod application;
 pub mod canvas;
 mod chart;
 mod cluster;

@@ -54,6 +54,7 @@ fn page(out: &mut String, report: &Report) -> std::fmt::Result {
     lanes(out, report)?;
     steps(out, report)?;
     consistency(out, report)?;
+    application(out, report)?;
     writeln!(out, "<h2>What this teaches</h2><p>{}</p>", escaped(report.teaches.trim()))?;
     for excerpt in &report.logs {
         let (step, node) = (escaped(&excerpt.step), escaped(&excerpt.node));
@@ -199,6 +200,29 @@ fn consistency(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     debug_assert!(it.violations.is_empty() || report.verdict == Verdict::Unsafe);
     Ok(())
+}
+
+/// What used the cluster, and whether what it was promised held.
+fn application(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(it) = &report.application else { return Ok(()) };
+    let (name, about, claim) = (escaped(&it.application), escaped(&it.about), escaped(&it.claim));
+    let (verdict, counts) = (escaped(&it.verdict()), escaped(&it.counts()));
+    writeln!(out, "<h2>Application: {name}</h2><p>{about}.</p>")?;
+    writeln!(out, "<p><b>What must hold.</b> {claim}.</p><p><b>Observed.</b> {verdict}.</p>")?;
+    writeln!(out, "<p>{counts}.</p><table><tr><th>client</th><th>in the end</th></tr>")?;
+    for client in &it.clients {
+        let (name, text) = (escaped(&client.name), escaped(&client.text));
+        writeln!(out, "<tr><td>{name}</td><td>{}{text}</td></tr>", client.state.words())?;
+    }
+    if let Some(outside) = &it.outside {
+        writeln!(out, "<tr><td>outside</td><td>{}</td></tr>", escaped(outside))?;
+    }
+    writeln!(out, "</table><table><tr><th>t+ms</th><th>what happened</th></tr>")?;
+    for happened in &it.happened {
+        let text = escaped(&happened.text);
+        writeln!(out, "<tr><td>{}</td><td>{text}</td></tr>", happened.at_ms)?;
+    }
+    writeln!(out, "</table>")
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub fn render(report: &Report) -> String {
 
 fn suite(out: &mut String, report: &Report) -> std::fmt::Result {
     let skipped = usize::from(report.verdict == Verdict::Skipped);
-    let bad = report.table.iter().filter(|row| !row.ok).count();
+    let application = report.application.as_ref();
+    let bad = report.table.iter().filter(|row| !row.ok).count()
+        + usize::from(application.is_some_and(|it| !it.held()));
     let whole = usize::from(!matches!(report.verdict, Verdict::Pass | Verdict::Skipped));
     let seconds = report.duration_ms as f64 / 1000.0;
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
@@ -24,7 +26,7 @@ fn suite(out: &mut String, report: &Report) -> std::fmt::Result {
         "<testsuite name=\"drill {}\" tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\" \
          time=\"{seconds:.3}\">",
         escaped(&report.drill),
-        report.table.len() + 1,
+        report.table.len() + 1 + usize::from(application.is_some()),
         bad + whole
     )?;
     let class = format!("{}.{}", escaped(&report.engine), escaped(&report.drill));
@@ -40,6 +42,14 @@ fn suite(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     writeln!(out, "  </testcase>")?;
+    if let Some(it) = &report.application {
+        let name = escaped(&format!("application {}: {}", it.application, it.claim));
+        write!(out, "  <testcase classname=\"{class}\" name=\"{name}\">")?;
+        if !it.held() {
+            write!(out, "<failure message=\"{}\"/>", escaped(&it.verdict()))?;
+        }
+        writeln!(out, "</testcase>")?;
+    }
     for row in &report.table {
         let name = escaped(&format!("{}: {}", row.what, row.expected));
         write!(out, "  <testcase classname=\"{class}\" name=\"{name}\">")?;

@@ -31,6 +31,7 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     availability(out, report)?;
     steps(out, report)?;
     consistency(out, report)?;
+    application(out, report)?;
     members(out, report)?;
     writeln!(out, "## What this teaches\n\n{}\n", report.teaches.trim())?;
     if let Some(docs) = &report.docs {
@@ -153,6 +154,26 @@ fn consistency(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "```text\n{violation}\n```\n")?;
     }
     it.undecided.iter().try_for_each(|why| writeln!(out, "- not decided: {why}"))
+}
+
+/// What used the cluster, and whether what it was promised held.
+fn application(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(it) = &report.application else { return Ok(()) };
+    writeln!(out, "## Application: {}\n\n{}.\n", it.application, it.about)?;
+    writeln!(out, "**What must hold.** {}.\n\n**Observed.** {}.\n", it.claim, it.verdict())?;
+    writeln!(out, "{}.\n\n| client | in the end |\n|---|---|", it.counts())?;
+    for client in &it.clients {
+        let text = cell(&client.text);
+        writeln!(out, "| {} | {}{text} |", client.name, client.state.words())?;
+    }
+    if let Some(outside) = &it.outside {
+        writeln!(out, "| outside | {} |", cell(outside))?;
+    }
+    writeln!(out)?;
+    for happened in &it.happened {
+        writeln!(out, "- t+{} ms: {}", happened.at_ms, happened.text)?;
+    }
+    writeln!(out)
 }
 
 fn members(out: &mut String, report: &Report) -> std::fmt::Result {

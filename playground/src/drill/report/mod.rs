@@ -12,6 +12,7 @@ mod markup;
 use serde::{Deserialize, Serialize};
 
 use super::progress::{LaneCells, LeaderSpan};
+use crate::applications::ApplicationReport;
 
 /// Raised when a reader could misunderstand.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -78,6 +79,9 @@ pub struct Report {
     pub lanes: Vec<LaneReport>,
     pub leader: Vec<LeaderSpan>,
     pub consistency: Consistency,
+    /// What used the cluster beside the load, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationReport>,
     pub members_before: Vec<String>,
     pub members_after: Vec<String>,
     /// What the rollback did, or what it could not.
