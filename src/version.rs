@@ -4,7 +4,7 @@
 //! what clients and operators decide by; the program's own version is in `Cargo.toml`.
 
 /// The etcd version the API follows.
-pub const ETCD_VERSION: &str = "3.6.0";
+pub const ETCD_VERSION: &str = "3.6.6";
 
 /// etcd's four lines of `--version`. Scripts read them by line and by label, so the labels
 /// stay although there is no Go here; the values tell the truth.
@@ -37,7 +37,7 @@ mod tests {
         let labels: Vec<_> = lines.lines().filter_map(|line| line.split_once(": ")).collect();
         let names: Vec<_> = labels.iter().map(|(label, _)| *label).collect();
         assert_eq!(names, ["etcd Version", "Git SHA", "Go Version", "Go OS/Arch"]);
-        assert_eq!(labels[0].1, "3.6.0");
+        assert_eq!(labels[0].1, "3.6.6");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Http {
     pub cors: Vec<String>,
     /// Names of this host in plain HTTP; `*` or none is any.
     pub host_whitelist: Vec<String>,
+    /// Serve profiles of this process below `/debug/pprof/`.
+    pub profiles: bool,
     /// Print the authority of each request, as Go does with `http2debug=2`.
     pub print_authority: bool,
     /// Clients may ping this often; zero: as they like.

@@ -52,6 +52,8 @@ pub struct Member {
     pub expelled: mpsc::UnboundedSender<Expelled>,
     /// What the gRPC health check says.
     pub serving: watch::Sender<bool>,
+    /// Changes when a snapshot takes the place of log entries that are not seen here.
+    pub skipped: watch::Sender<()>,
     /// Size of the applied state as clients see it; see [`Member::db_size`].
     pub size: AtomicU64,
 }
@@ -140,6 +142,7 @@ impl Member {
         self.watchers.restored(revision, compacted);
         self.v2.hub.restored(&self.state.read().v2);
         self.members_changed();
+        self.skipped.send_replace(());
     }
 
     /// The list of members changed.

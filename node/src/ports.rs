@@ -25,6 +25,9 @@ impl Ports {
         let client_urls =
             [&listen.client[..], &listen.client_http[..], &listen.metrics[..]].concat();
         let security = config.security.open(&config.data_dir, &client_urls, &listen.peer)?;
+        if let Some(url) = url_without_pair(&security.client, &listen.metrics) {
+            return Err(SecurityError::NoMetricsPair(url.clone()).into());
+        }
         if let Some(url) = url_without_pair(&security.client, &client_urls) {
             return Err(SecurityError::NoClientPair(url.clone()).into());
         }

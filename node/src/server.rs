@@ -334,6 +334,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         started: Instant::now(),
         expelled: open.expel,
         serving: watch::Sender::new(true),
+        skipped: watch::Sender::new(()),
         size: Default::default(),
     });
     let drive = drive(&member, core, &queues, open.inputs, (answers, leadership, progress));

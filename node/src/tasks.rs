@@ -36,8 +36,18 @@ pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender
         client_urls: member.config.listen.advertise_client.clone(),
         directory_id: member.identity.directory_id.to_vec().into(),
     };
-    while handle.propose(encode(Kind::MemberAttributes(attributes.clone()))).await.is_err() {
-        tokio::time::sleep(RETRY).await;
+    let mut skipped = member.skipped.subscribe();
+    loop {
+        let command = encode(Kind::MemberAttributes(attributes.clone()));
+        tokio::select! {
+            outcome = handle.propose(command) => match outcome {
+                Ok(_) => break,
+                Err(_) => tokio::time::sleep(RETRY).await,
+            },
+            // A member that joins begins by a snapshot, and what it has proposed by then may be
+            // in that. It would wait in vain for the entry; saying it again does no harm.
+            Ok(()) = skipped.changed() => {}
+        }
     }
     tracing::info!(
         member = %format!("{:x}", member.id()),

@@ -37,7 +37,7 @@ pub const FATAL: &str = "fatal";
 pub const PANIC: &str = "panic";
 
 /// Crates whose debug output would drown ours.
-const LOUD_CRATES: &[&str] = &["h2", "hyper", "hyper_util", "sled", "tonic", "tower"];
+const LOUD_CRATES: &[&str] = &["h2", "hyper", "hyper_util", "pprof", "sled", "tonic", "tower"];
 
 /// Sends events to where the options say, panics included. Only the first call of a process
 /// has an effect.

@@ -27,6 +27,7 @@ mod maintenance;
 mod members;
 mod metrics;
 mod process;
+mod profiles;
 mod recipes;
 mod refusals;
 mod txn;

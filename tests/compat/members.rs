@@ -2,6 +2,7 @@
 
 use crate::support::etcdctl::Etcdctl;
 use crate::support::eventually;
+use crate::support::tools::{Ctl, Engine};
 use crate::{Setup, against_every_engine};
 
 against_every_engine!(
@@ -14,6 +15,11 @@ against_every_engine!(
     the_five_second_rule,
     refusals,
 );
+
+#[test]
+fn ours_that_joins_is_ready_at_once() {
+    crate::run(Engine::Ours, Ctl::V35, a_member_that_joins_is_ready_at_once);
+}
 
 /// `member list` as rows of columns, the id without padding.
 fn rows(ctl: &Etcdctl) -> Vec<Vec<String>> {
@@ -112,6 +118,23 @@ fn add_a_voter_and_join(setup: Setup) {
         rows.iter().any(|row| row[0] == member_in(&out, "added") && row[2] == "n2"),
         "{rows:?}"
     );
+}
+
+/// What a member proposes when it starts may be in the snapshot it begins by. Its time limit for
+/// requests is longer here than a test waits.
+fn a_member_that_joins_is_ready_at_once(setup: Setup) {
+    let (mut cluster, _) = setup.single();
+    let ctl = setup.client_of(&cluster, 0);
+    let index = cluster.add_node();
+    let url = cluster.nodes[index].peer_url();
+    add(&ctl, &["n2", &format!("--peer-urls={url}")]);
+    let members = vec![("n1".to_string(), cluster.nodes[0].peer_url()), ("n2".to_string(), url)];
+    cluster.nodes[index].flags.push("--election-timeout=50000".to_owned());
+    cluster.join(index, &members);
+    eventually("the ready line", || match cluster.nodes[index].log() {
+        log if log.contains("ready to serve client requests") => Ok(()),
+        log => Err(log),
+    });
 }
 
 fn add_a_learner_and_promote(setup: Setup) {

@@ -92,6 +92,7 @@ mod tests {
         Http {
             cors: list(cors),
             host_whitelist: list(hosts),
+            profiles: false,
             print_authority: false,
             ping_least: Duration::ZERO,
             ping_interval: Duration::ZERO,

@@ -46,7 +46,8 @@ pub fn hash_kv(member: &Member, revision: i64) -> Result<Hashed, HashError> {
         }
         (revision, current, compacted, state.kv.keep_at(compacted))
     };
-    let mut hash = 0;
+    // Begins with a word, as etcd's does: the hash of an empty store is not 0, which JSON leaves out.
+    let mut hash = crc32c::crc32c(b"key");
     let mut buffer = Vec::new();
     member.store.scan(Revision::default(), revision, &mut |record: Record| {
         let at = record.revision;

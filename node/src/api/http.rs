@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{Service, checks, debug, metrics_page};
+use super::{Service, checks, debug, metrics_page, profiles};
 
 /// What a plain request gets.
 pub type Reply = Response<Full<Bytes>>;
@@ -54,6 +54,9 @@ pub async fn answer<B>(service: &Service, request: &Request<B>) -> Reply {
         let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
         reply.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
         return reply;
+    }
+    if service.member.config.http.profiles && profiles::owns(path) {
+        return profiles::answer(path, &query).await;
     }
     match path {
         "/version" => json(StatusCode::OK, &version(service)),

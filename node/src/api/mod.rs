@@ -30,6 +30,7 @@ pub mod maintenance;
 mod message_count;
 mod metrics_page;
 pub mod peer;
+mod profiles;
 pub mod route;
 pub mod rpc_counts;
 mod snapshot;

@@ -28,6 +28,10 @@ pub enum SecurityError {
         "TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url {0} with HTTPS scheme"
     )]
     NoPeerPair(String),
+    #[error(
+        "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url {0}"
+    )]
+    NoMetricsPair(String),
 }
 
 /// Both sides, open.

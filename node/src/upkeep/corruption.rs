@@ -108,7 +108,11 @@ async fn check_compacted(service: &Service, revision: i64) -> bool {
     let members = service.member.state.read().members.iter().count();
     let verdict = judge::compare(own_answer(service, own), &others, members);
     act(service, revision, &verdict).await;
-    verdict != Verdict::Incomplete
+    if verdict == Verdict::Incomplete {
+        return false;
+    }
+    tracing::info!(revision, "finished compaction hash check");
+    true
 }
 
 async fn act(service: &Service, revision: i64, verdict: &Verdict) {

@@ -5,7 +5,7 @@ use node::config::Http;
 use super::tls::list;
 use crate::flags::FlagError;
 use crate::flags::syntax::Settings;
-use crate::flags::table::{Section, duration, number, text};
+use crate::flags::table::{Section, boolean, duration, number, text};
 
 pub const SECTION: Section = Section {
     title: "Connections and HTTP",
@@ -16,6 +16,7 @@ pub const SECTION: Section = Section {
         duration("grpc-keepalive-timeout", "20s", "Time for a client to answer a ping."),
         text("cors", "*", "Origins of pages that may ask over HTTP (* or empty: any)."),
         text("host-whitelist", "*", "Names of this host in HTTP without TLS (* or empty: any)."),
+        boolean("enable-pprof", "false", "Serve CPU profiles at client URL + /debug/pprof/."),
     ],
 };
 
@@ -24,6 +25,8 @@ pub fn build(settings: &Settings) -> Result<Http, FlagError> {
     Ok(Http {
         cors: list(settings, "cors"),
         host_whitelist: list(settings, "host-whitelist"),
+        // As in etcd, whoever looks for faults has them too.
+        profiles: settings.boolean("enable-pprof")? || settings.text("log-level") == "debug",
         print_authority: false,
         ping_least: settings.duration("grpc-keepalive-min-time")?,
         ping_interval: settings.duration("grpc-keepalive-interval")?,
@@ -46,9 +49,18 @@ mod tests {
         assert_eq!(http.ping_interval, Duration::from_secs(7_200));
         assert_eq!(http.ping_timeout, Duration::from_secs(20));
         assert_eq!(http.streams_max, u32::MAX);
+        assert!(!http.profiles);
         assert_eq!(
             (&http.cors[..], &http.host_whitelist[..]),
             (&["*".into()][..], &["*".into()][..])
         );
+    }
+
+    #[test]
+    fn profiles_are_served_if_asked_for_or_in_debug_logs() {
+        for word in ["--enable-pprof", "--log-level=debug"] {
+            assert!(options(&[word]).unwrap().http.profiles, "{word}");
+        }
+        assert!(!options(&["--enable-pprof=false"]).unwrap().http.profiles);
     }
 }

@@ -24,6 +24,11 @@ const ROWS: &[(&[&str], i32, &str)] = &[
     (&["--listen-client-urls=http://127.0.0.1"], 2, "does not have the form \"host:port\""),
     (&["--listen-client-urls=http://127.0.0.1:99999"], 2, "does not have the form"),
     (&["--listen-client-urls=https://127.0.0.1:1"], 1, "TLS key/cert"),
+    (
+        &["--listen-metrics-urls=https://127.0.0.1:1"],
+        1,
+        "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url",
+    ),
     (&["--initial-cluster=n1"], 2, "\"n1\" is not name=url"),
     (&["--initial-cluster-state=old"], 2, "it is 'new' or 'existing'"),
     (&["--discovery=http://127.0.0.1:1/x"], 1, "multiple discovery or bootstrap flags are set"),

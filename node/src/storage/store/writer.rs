@@ -183,6 +183,11 @@ impl Writer {
             counts.total.observe_ms(walk.began().elapsed());
             counts.ended();
             self.mark.compacted = walk.revision();
+            tracing::info!(
+                compact_revision = walk.revision(),
+                took = ?walk.began().elapsed(),
+                "finished scheduled compaction"
+            );
             self.walk = self.next_compaction.take().map(Walk::new);
         }
         if step.done || !step.cells.is_empty() {
