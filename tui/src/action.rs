@@ -96,7 +96,7 @@ const fn d(
 }
 
 /// Every action, in the order the help shows them.
-pub const DESCRIPTIONS: [Description; 66] = [
+pub const DESCRIPTIONS: &[Description] = &[
     d(Action::Up, "up", "up", "move the cursor up"),
     d(Action::Down, "down", "down", "move the cursor down"),
     d(Action::PageUp, "page-up", "page up", "move one page up"),
