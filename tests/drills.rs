@@ -224,10 +224,11 @@ hypothesis = "It is found out."
 teaches = "The history checker compares every read with what had finished before it began."
 [workload]
 pace = "{pace}"
+timeout = "5s"
 [[step]]
 do = "{step}"
 [[step]]
-do = "wait 3s"
+do = "wait 4s"
 "#
     );
     let report = lied_to(machine, Lie::StaleReads, &drill);
@@ -242,7 +243,7 @@ fn a_member_that_answers_linearizable_reads_from_its_own_data_is_unsafe() {
     stale_reads(&machine, "isolate follower", "5ms");
     // Nobody is cut off. It is late by as much as a link is slow: a read has to be made in that
     // time, so the link is slower than the requests of a busy machine.
-    stale_reads(&machine, "link leader>rest delay 300", "25ms");
+    stale_reads(&machine, "link leader>rest delay 800", "25ms");
 }
 
 #[test]
