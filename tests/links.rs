@@ -197,6 +197,20 @@ fn a_leader_whose_peers_speak_tls_is_cut_off(engine: Engine) {
     rig.assert_intact(load);
 }
 
+/// Nothing is committed before the entry has passed the slow link.
+fn a_slow_link_is_felt_by_every_write(engine: Engine) {
+    let rig = Rig::start(engine);
+    let leader = rig.cluster.leader();
+    rig.client(leader).put("before", "x").unwrap();
+    let delay = Duration::from_millis(80);
+    rig.set("delay 80".parse().unwrap(), |from, _| from == rig.name(leader));
+    for _ in 0..5 {
+        let began = std::time::Instant::now();
+        rig.client(leader).put("slow", "x").unwrap();
+        assert!(began.elapsed() >= delay, "{:?}", began.elapsed());
+    }
+}
+
 fn links_are_cut_and_healed_at_random(engine: Engine) {
     let cycles: usize = std::env::var("ETCD_TUI_LINK_CYCLES")
         .map_or(4, |text| text.parse().expect("ETCD_TUI_LINK_CYCLES is a number"));
@@ -242,9 +256,10 @@ macro_rules! on_engines {
 on_engines! {
     ours = Ours: an_isolated_leader_is_replaced, a_leader_that_is_mute_or_deaf_is_replaced,
         a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random,
-        a_leader_whose_peers_speak_tls_is_cut_off;
+        a_leader_whose_peers_speak_tls_is_cut_off, a_slow_link_is_felt_by_every_write;
     etcd34 = Etcd34: an_isolated_leader_is_replaced, a_leader_that_is_mute_or_deaf_is_replaced,
-        a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random;
+        a_follower_that_hears_nothing_disturbs_nobody, links_are_cut_and_healed_at_random,
+        a_slow_link_is_felt_by_every_write;
     etcd35 = Etcd35: links_are_cut_and_healed_at_random, a_leader_whose_peers_speak_tls_is_cut_off;
 }
 
