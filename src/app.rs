@@ -103,5 +103,7 @@ fn tell(application: &Application, next: usize) -> std::io::Result<usize> {
 }
 
 fn summary(report: &ApplicationReport) -> String {
-    format!("{}\n{}\n{}: {}\n", report.counts(), report.claim, report.application, report.verdict())
+    let (counts, claim) = (report.counts(), &report.claim);
+    let (name, verdict) = (&report.application, report.verdict());
+    format!("{counts}\nwhat must hold: {claim}\n{name}: {verdict}\n")
 }

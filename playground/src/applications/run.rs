@@ -28,7 +28,7 @@ use crate::workload::{Target, calls, told};
 /// Answers and changes that wait for a client.
 const WAITING_MAX: usize = 256;
 /// How long somebody in a role is waited for.
-const ROLE_PATIENCE: Duration = Duration::from_secs(10);
+const ROLE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a healed cluster and its clients are given to come to rest.
 const REST_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.

@@ -2,8 +2,9 @@
 
 use super::machine::{Machine, Phase};
 use super::observe;
-use super::progress::{CELL_MS, Cell, LaneCells, Progress, StepProgress, StepState};
+use super::progress::{CELL_MS, Cell, FeedLine, LaneCells, Progress, StepProgress, StepState};
 use super::run::Means;
+use crate::applications::report::Happened;
 use crate::workload::{Seen, Timeline};
 
 /// What there is to see now.
@@ -55,6 +56,14 @@ pub fn progress(means: &Means, machine: &Machine) -> Progress {
         let seen = load.seen.lock();
         progress.leader.clone_from(&seen.leader);
         progress.feed.clone_from(&seen.feed);
+        drop(seen);
+        if let Some(application) = &progress.application {
+            // Its clock began a moment after the load's.
+            let lines = application.happened.iter();
+            let line = |it: &Happened| FeedLine { at_ms: it.at_ms, text: it.text.clone() };
+            progress.feed.extend(lines.map(line));
+            progress.feed.sort_by_key(|line| line.at_ms);
+        }
     }
     progress
 }
