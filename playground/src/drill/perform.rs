@@ -15,6 +15,8 @@ use crate::{Request, Verb};
 
 /// Between two looks at what is awaited.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a step waits for somebody who leads.
+const LEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a write of `fill` is tried.
 const FILL_ATTEMPTS: usize = 5;
 /// How long a write of `fill` may take.
@@ -96,6 +98,7 @@ pub async fn action(stage: &Stage, action: &Action, alias: Option<&str>) -> Resu
 
 /// What the leader, or all members, are asked for.
 async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<String, String> {
+    let view = &led(stage, view).await?;
     let leads = leader(view).ok_or("nobody leads")?;
     let channel = stage.target(leads)?.channel;
     match action {
@@ -143,6 +146,18 @@ async fn by_api(stage: &Stage, view: &FleetView, action: &Action) -> Result<Stri
         }
         other => Err(format!("{other} is not done by members")),
     }
+}
+
+/// The cluster once somebody leads, or as it is after a while: on a busy machine a node may be late
+/// to say so.
+async fn led(stage: &Stage, view: &FleetView) -> Result<FleetView, String> {
+    let deadline = Instant::now() + LEADER_PATIENCE;
+    let mut view = view.clone();
+    while leader(&view).is_none() && Instant::now() < deadline {
+        tokio::time::sleep(PAUSE).await;
+        view = stage.view().await?;
+    }
+    Ok(view)
 }
 
 /// Puts one value. Whether an attempt without an answer was carried out makes no difference, so
