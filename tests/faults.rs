@@ -11,16 +11,24 @@
 
 mod support;
 
+use proto::etcdserverpb as pb;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::watch_request::RequestUnion;
 use support::client::{Client, Member};
 use support::cluster::Cluster;
 use support::eventually;
 use support::load::{self, Ack, Load};
 use support::tools::{self, Engine};
+use tokio_stream::StreamExt as _;
 
 /// How many writes show that they go on.
 const SOME: usize = 200;
 
 const WRITERS: usize = 8;
+
+/// How long a client of a stalled member waits.
+const GIVE_UP: std::time::Duration = std::time::Duration::from_millis(50);
 
 fn on_etcd(scenario: fn(Engine)) {
     if tools::are_there([Engine::Etcd34.program()]) {
@@ -49,7 +57,37 @@ on_ours_and_etcd!(
     a_dead_member_is_replaced,
     three_grow_to_five_through_learners,
     a_removed_member_stays_out,
+    a_connection_outlives_a_stall,
 );
+
+/// A member that hangs for a moment finds requests whose clients gave up: that is no attack, and
+/// what else its clients had open goes on.
+fn a_connection_outlives_a_stall(engine: Engine) {
+    let cluster = Cluster::start(engine, 1, &[]);
+    let client = cluster.client(0);
+    client.put("a", "1").unwrap();
+    client.block_on(async {
+        let create = pb::WatchCreateRequest { key: "a".into(), ..Default::default() };
+        let request = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+        // The stream of requests stays open.
+        let requests = tokio_stream::once(request).chain(tokio_stream::pending());
+        let mut watch = WatchClient::new(client.channel()).watch(requests).await.unwrap();
+        assert!(watch.get_mut().message().await.unwrap().unwrap().created);
+        cluster.nodes[0].pause();
+        let mut given_up = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let mut keys = KvClient::new(client.channel());
+            let get = async move { keys.range(pb::RangeRequest::default()).await };
+            given_up.spawn(tokio::time::timeout(GIVE_UP, get));
+        }
+        assert!(given_up.join_all().await.iter().all(Result::is_err));
+        cluster.nodes[0].resume();
+        let put = pb::PutRequest { key: "a".into(), value: "2".into(), ..Default::default() };
+        KvClient::new(client.channel()).put(put).await.unwrap();
+        let seen = watch.get_mut().message().await.unwrap().unwrap();
+        assert_eq!(seen.events[0].kv.as_ref().unwrap().value, "2");
+    });
+}
 
 /// Every running member holds every acknowledged write, and all have one hash.
 #[track_caller]

@@ -69,6 +69,7 @@ pub enum Action {
     PreviousPage,
     // Overlays
     Submit,
+    Yes,
     Cancel,
     Save,
     NextField,
@@ -94,7 +95,7 @@ const fn d(
 }
 
 /// Every action, in the order the help shows them.
-pub const DESCRIPTIONS: [Description; 65] = [
+pub const DESCRIPTIONS: [Description; 66] = [
     d(Action::Up, "up", "up", "move the cursor up"),
     d(Action::Down, "down", "down", "move the cursor down"),
     d(Action::PageUp, "page-up", "page up", "move one page up"),
@@ -155,6 +156,7 @@ pub const DESCRIPTIONS: [Description; 65] = [
     d(Action::NextPage, "next-page", "next page", "turn to the next page"),
     d(Action::PreviousPage, "previous-page", "previous page", "turn back a page"),
     d(Action::Submit, "submit", "ok", "accept"),
+    d(Action::Yes, "yes", "yes", "say yes to the question"),
     d(Action::Cancel, "cancel", "cancel", "close without doing anything"),
     d(Action::Save, "save", "save", "write the value"),
     d(Action::NextField, "next-field", "field", "move between key and value"),

@@ -28,6 +28,10 @@ use crate::net::{Connection, Listener};
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
+/// Requests of one connection that their client gave up before they were looked at. A member that
+/// was stalled finds many; the usual limit of 20 would end the connection and every watch on it.
+/// Each costs a few hundred bytes until it is looked at.
+pub const GIVEN_UP_MOST: usize = 10_000;
 /// Headers must be here by then.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -169,6 +173,7 @@ fn builder(rules: &config::Http) -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_concurrent_streams(streams_max)
+        .max_pending_accept_reset_streams(GIVEN_UP_MOST)
         .keep_alive_interval(pings.then_some(rules.ping_interval))
         .keep_alive_timeout(rules.ping_timeout)
         .max_header_list_size(64 << 10);

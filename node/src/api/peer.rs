@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::listen::GIVEN_UP_MOST;
 use super::{Service, status};
 use crate::consensus::transport::{accept, dial, receive};
 use crate::lease::LeaseError;
@@ -46,6 +47,7 @@ pub async fn serve(listener: Listener, gate: Gate, service: Service) {
     let served = Server::builder()
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(GIVEN_UP_MOST))
         .add_service(peers)
         .serve_with_incoming(ReceiverStream::new(connections))
         .await;

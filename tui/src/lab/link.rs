@@ -111,12 +111,13 @@ impl fmt::Display for LinkState {
     }
 }
 
-/// 64_000 → `64k/s`.
+/// 64_000 → `64 kB/s`.
 pub fn rate(bytes: u64) -> String {
     match bytes {
-        0..1_000 => format!("{bytes}/s"),
-        1_000..1_000_000 => format!("{}k/s", bytes / 1_000),
-        _ => format!("{}M/s", bytes / 1_000_000),
+        0..1_000 => format!("{bytes} B/s"),
+        1_000..1_000_000 => format!("{} kB/s", bytes / 1_000),
+        1_000_000..1_000_000_000 => format!("{} MB/s", bytes / 1_000_000),
+        _ => format!("{} GB/s", bytes / 1_000_000_000),
     }
 }
 

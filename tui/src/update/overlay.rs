@@ -66,6 +66,14 @@ fn confirm_key(model: &mut Model, action: Option<Action>) -> Vec<Effect> {
             let focus = confirm.focus;
             return press_button(model, focus);
         }
+        // Whatever is in focus: who says yes has read the question.
+        Some(Action::Yes) => {
+            let deed = |(_, command): &(String, Command)| *command != Command::Nothing;
+            return match confirm.buttons.iter().position(deed) {
+                Some(index) => press_button(model, index),
+                None => Vec::new(),
+            };
+        }
         Some(Action::Cancel) => model.overlay = None,
         Some(Action::Interrupt) => return super::interrupt(model),
         _ => {}

@@ -494,6 +494,10 @@ fn the_palette_runs_verbs_on_members_and_says_why_not() {
     assert!(matches!(scene.model.overlay, Some(Overlay::Confirm(_))));
     scene.press(&["right", "enter"]);
     assert_eq!(scene.effects, [Effect::Fleet(FleetCommand::Kill("n2".into()))]);
+    scene.press(&[":"]).write("kill n2").press(&["enter", "n"]);
+    assert_eq!((&scene.model.overlay, &scene.effects[..]), (&None, &[][..]));
+    scene.press(&[":"]).write("kill n2").press(&["enter", "y"]);
+    assert_eq!(scene.effects, [Effect::Fleet(FleetCommand::Kill("n2".into()))]);
     scene.press(&[":"]).write("start n2").press(&["enter"]);
     assert_eq!(toast(&scene), "n2 is running already");
 }

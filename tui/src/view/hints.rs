@@ -66,7 +66,9 @@ fn hinted(model: &Model) -> Vec<Action> {
             }
             _ => vec![Action::Save, Action::Cancel],
         },
-        Mode::Confirm => vec![Action::Submit, Action::Left, Action::Right, Action::Cancel],
+        Mode::Confirm => {
+            vec![Action::Submit, Action::Left, Action::Right, Action::Yes, Action::Cancel]
+        }
         Mode::Palette => vec![Action::Submit, Action::NextField, Action::Cancel],
         Mode::Help => vec![Action::Down, Action::Up, Action::Cancel],
         Mode::Cluster | Mode::Prompt | Mode::Global => Vec::new(),

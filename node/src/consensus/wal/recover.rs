@@ -14,12 +14,15 @@ use std::path::{Path, PathBuf};
 use raft::eraftpb::Entry;
 
 use super::batch::{self, Item};
-use super::record::{self, Chain, Fault, Kind};
+use super::record::{self, Chain, Fault, Kind, is_zero};
 use super::segment::{self, Header, Name, Segment};
 use super::state::LogState;
 use super::tail::{self, Ending};
 use super::writer::{FullSegment, Resume};
 use super::{Identity, Recovered, SnapshotMarker, WalError, WalOptions};
+
+/// How much is read at a time.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// The segments in `dir` by their names, oldest first.
 pub(super) fn list(dir: &Path) -> Result<Vec<(Name, PathBuf)>, WalError> {
@@ -252,8 +255,23 @@ impl Replay {
     }
 }
 
+/// The whole file. Memory for its zeros, which are most of a young segment, is never touched.
 fn read(path: &Path) -> Result<Vec<u8>, WalError> {
-    std::fs::read(path).map_err(WalError::io("read", path))
+    let io = || WalError::io("read", path);
+    let file = std::fs::File::open(path).map_err(io())?;
+    let length = file.metadata().map_err(io())?.len();
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let mut piece = vec![0; PIECE_BYTES.min(bytes.len())];
+    let mut offset = 0;
+    while offset < bytes.len() {
+        let wanted = piece.len().min(bytes.len() - offset);
+        file.read_exact_at(&mut piece[..wanted], offset as u64).map_err(io())?;
+        if !is_zero(&piece[..wanted]) {
+            bytes[offset..offset + wanted].copy_from_slice(&piece[..wanted]);
+        }
+        offset += wanted;
+    }
+    Ok(bytes)
 }
 
 /// Keeps a copy of a torn record and puts zeros in its place.

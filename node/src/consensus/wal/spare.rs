@@ -1,8 +1,9 @@
 //! The next segment, prepared beside the log, and the old ones, put away.
 //!
 //! Filling 64 MiB with zeros takes a tenth of a second or more; the writer must not wait for
-//! it in the middle of the log. One thread keeps one blank ready, and asks for the next as soon
-//! as it is taken. It also removes segments that a snapshot made superfluous, and keeps a few
+//! it in the middle of the log. One thread makes the first blank when the log has grown a bit, so
+//! that a member that starts and hardly writes costs nothing, and from then on the next as soon
+//! as one is taken. It also removes segments that a snapshot made superfluous, and keeps a few
 //! of them as material for blanks, so that the file system need not find new space.
 //!
 //! # Invariant
@@ -11,9 +12,8 @@
 //! put away oldest first, each durably before the next, so what is left is always a row
 //! without holes.
 //!
-//! A blank that cannot be made (no space) is no error of the log yet: it is tried again every
-//! second, and [`Spares::trouble`] tells, so that the member can refuse writes while the
-//! current segment still has room.
+//! A blank that cannot be made (no space) is no error of the log yet: a warning is logged, and it
+//! is tried again every second while the current segment still has room.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Never taken back.
+    wanted: bool,
     retired: VecDeque<PathBuf>,
     ready: Option<Result<Blank, WalError>>,
     failure: Option<WalError>,
@@ -77,8 +79,15 @@ impl Spares {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// Asks for the first blank.
+    pub(super) fn want(&self) {
+        self.shared.state.lock().wanted = true;
+        self.shared.changed.notify_all();
+    }
+
     /// The prepared blank; waits for it if need be.
     pub(super) fn take(&self) -> Result<Blank, WalError> {
+        self.want();
         let mut state = self.shared.state.lock();
         loop {
             if let Some(ready) = state.ready.take() {
@@ -96,6 +105,7 @@ impl Spares {
     }
 
     /// Why the next segment could not be prepared, while that is so.
+    #[cfg(test)]
     pub(super) fn trouble(&self) -> Option<String> {
         match &self.shared.state.lock().ready {
             Some(Err(error)) => Some(error.to_string()),
@@ -165,8 +175,8 @@ impl Worker {
                 return Task::Stop;
             }
             match &state.ready {
-                None => return Task::Prepare,
-                Some(Ok(_)) => self.shared.changed.wait(&mut state),
+                None if state.wanted => return Task::Prepare,
+                None | Some(Ok(_)) => self.shared.changed.wait(&mut state),
                 Some(Err(_)) => {
                     let waited = self.shared.changed.wait_for(&mut state, RETRY_AFTER);
                     if waited.timed_out() {
@@ -180,11 +190,19 @@ impl Worker {
     fn prepare(&mut self) {
         let path = self.reusable.pop().unwrap_or_else(|| self.temporary_name());
         let blank = Blank::prepare(path.clone(), self.options, &self.shared.stop);
-        if blank.is_err() {
+        let mut state = self.shared.state.lock();
+        if let Err(error) = &blank {
             // The file may hold the very space that is missing.
             let _ = std::fs::remove_file(&path);
+            if state.ready.is_none() {
+                tracing::warn!(
+                    %error,
+                    "the log's next segment cannot be prepared: free some space before the present one is full"
+                );
+            }
         }
-        self.shared.state.lock().ready = Some(blank);
+        state.ready = Some(blank);
+        drop(state);
         self.shared.changed.notify_all();
     }
 

@@ -38,6 +38,8 @@ struct Segments {
     /// Those before the active one, oldest first.
     full: VecDeque<FullSegment>,
     spares: Spares,
+    /// Where in the active segment the first spare is wanted; `None` afterwards.
+    spare_from: Option<u64>,
     /// Bytes of records since the one that holds the last snapshot marker.
     bytes_since_snapshot: u64,
 }
@@ -137,11 +139,13 @@ impl Wal {
     fn resume(dir: &Path, options: WalOptions, resume: Resume) -> Result<Self, WalError> {
         let Resume { identity, active, full, state, bytes_since_snapshot } = resume;
         let spares = Spares::start(dir, options)?;
+        let soon = active.offset as u64 + active.bytes / 16;
+        let spare_from = Some(soon.min(active.bytes / 4 * 3));
         Ok(Self {
             dir: dir.to_owned(),
             options,
             identity,
-            segments: Segments { active, full, spares, bytes_since_snapshot },
+            segments: Segments { active, full, spares, spare_from, bytes_since_snapshot },
             staged: state.clone(),
             durable: state,
             pending: Pending::new(),
@@ -216,6 +220,10 @@ impl Wal {
                 wal.roll(record_bytes)?;
             }
             wal.segments.active.write(&mut wal.pending.buffer, wal.options)?;
+            let written = wal.segments.active.offset as u64;
+            if wal.segments.spare_from.take_if(|from| written >= *from).is_some() {
+                wal.segments.spares.want();
+            }
             let since = &mut wal.segments.bytes_since_snapshot;
             *since = if wal.pending.has_marker { 0 } else { *since + record_bytes as u64 };
             wal.durable.clone_from(&wal.staged);
@@ -283,8 +291,8 @@ impl Wal {
     }
 
     /// Why the next segment cannot be prepared, while that is so (as a rule, the disk is full).
-    /// The current segment still takes records; a member that sees this should refuse writes,
-    /// since running out of it is an error of [`Wal::sync`].
+    /// The current segment still takes records; running out of it is an error of [`Wal::sync`].
+    #[cfg(test)]
     pub fn trouble_ahead(&self) -> Option<String> {
         self.segments.spares.trouble()
     }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::markup::escaped;
 use super::{Report, Verdict};
 use crate::drill::progress::{CELL_MS, Cell};
 
@@ -28,23 +29,6 @@ pub fn render(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = page(&mut out, report);
-    out
-}
-
-/// Text that is no markup.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
     out
 }
 

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+mod markup;
 
 use serde::{Deserialize, Serialize};
 
