@@ -52,6 +52,9 @@ pub struct Member {
     pub expelled: mpsc::UnboundedSender<Expelled>,
     /// What the gRPC health check says.
     pub serving: watch::Sender<bool>,
+    /// Whether everything that this member acknowledged before it was started is applied, as far
+    /// as can be known: until then its own state may be older than what its clients have seen.
+    pub caught_up: watch::Sender<bool>,
     /// Changes when a snapshot takes the place of log entries that are not seen here.
     pub skipped: watch::Sender<()>,
     /// Size of the applied state as clients see it; see [`Member::db_size`].

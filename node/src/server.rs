@@ -142,6 +142,7 @@ impl Server {
         let (ready, hears) = oneshot::channel();
         self.ready = Some(hears);
         tokio::spawn(tasks::publish(self.member.clone(), self.handle.clone(), ready));
+        tokio::spawn(tasks::serve_without_leader(self.member.clone()));
         tokio::spawn(tasks::lease_clock(self.member.clone(), self.handle.clone()));
         tokio::spawn(tasks::catch_up_watchers(self.member.clone()));
         tokio::spawn(tasks::watch_progress(self.member.clone()));
@@ -334,6 +335,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         started: Instant::now(),
         expelled: open.expel,
         serving: watch::Sender::new(true),
+        caught_up: watch::Sender::new(false),
         skipped: watch::Sender::new(()),
         size: Default::default(),
     });

@@ -49,6 +49,8 @@ pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender
             Ok(()) = skipped.changed() => {}
         }
     }
+    // What was in this member's log before that is applied, too.
+    member.caught_up.send_replace(true);
     tracing::info!(
         member = %format!("{:x}", member.id()),
         name = %member.config.name,
@@ -63,6 +65,13 @@ pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender
     }
     tracing::info!("ready to serve client requests");
     let _nobody_waits = ready.send(());
+}
+
+/// Lets local reads begin when no leader is found in time: what is known here is then all that
+/// can be had, and better than nothing.
+pub async fn serve_without_leader(member: Arc<Member>) {
+    tokio::time::sleep(member.config.timing.request_timeout()).await;
+    member.caught_up.send_replace(true);
 }
 
 /// While this member leads, ends leases whose time is over.

@@ -1,4 +1,5 @@
-//! A member whose data directory is older than what it acknowledged.
+//! A member whose data directory is older than what it acknowledged, and one that has not read it
+//! again yet.
 
 use std::path::Path;
 
@@ -7,15 +8,28 @@ use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::tools::Engine;
 
-mod ours {
-    #[test]
-    fn an_old_copy_of_a_data_directory_is_found_out() {
-        super::run_on_wire(
-            super::Engine::Ours,
-            super::an_old_copy_of_a_data_directory_is_found_out,
-        );
-    }
+#[test]
+fn ours_finds_an_old_copy_of_a_data_directory_out() {
+    run_on_wire(Engine::Ours, an_old_copy_of_a_data_directory_is_found_out);
 }
+
+/// Whatever a member acknowledged it serves after a restart, from the first answer on. That all of
+/// its log is committed it learns by the election, which comes late here.
+fn local_reads_do_not_go_back_when_a_member_is_killed(engine: Engine) {
+    let flags = ["--election-timeout=3000", "--initial-election-tick-advance=false"];
+    let mut cluster = Cluster::start(engine, 1, &flags);
+    for value in ["1", "2", "3"] {
+        cluster.client(0).put("k", value).unwrap();
+        cluster.nodes[0].kill();
+        cluster.spawn(0);
+        let client = cluster.client(0);
+        let read = eventually("a local read", || client.get("k", true).map_err(|why| why.text));
+        assert_eq!(read.as_deref(), Some(value));
+    }
+    cluster.nodes[0].wait_healthy();
+}
+
+crate::against_every_server!(local_reads_do_not_go_back_when_a_member_is_killed);
 
 fn copy(from: &Path, to: &Path) {
     let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();

@@ -13,6 +13,8 @@ mod member;
 mod peers;
 mod pki;
 mod plain;
+mod registry;
+mod sections;
 
 use support::tools::{Engine, are_there};
 

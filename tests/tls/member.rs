@@ -24,7 +24,7 @@ pub struct Member {
     pub client: Port,
     pub peer: Port,
     words: Vec<String>,
-    variable: Option<(&'static str, &'static str)>,
+    variable: Option<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -57,8 +57,8 @@ impl Member {
     }
 
     /// Sets a variable of its environment.
-    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Member {
-        self.variable = Some((name, value));
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Member {
+        self.variable = Some((name, value.into()));
         self
     }
 
@@ -100,7 +100,7 @@ impl Member {
             .arg(format!("--data-dir={}", self.directory.display()))
             .arg("--logger=zap")
             .args(&self.words)
-            .envs(self.variable)
+            .envs(self.variable.clone())
             .current_dir(self.directory.parent().unwrap())
             .stdin(Stdio::null());
         command

@@ -46,8 +46,9 @@ impl Service {
         request: TxnRequest,
         credentials: &Credentials,
     ) -> Result<TxnResponse, Status> {
-        if !check::is_serializable(&request) {
-            self.linearize().await?;
+        match check::is_serializable(&request) {
+            true => self.wait_caught_up().await,
+            false => self.linearize().await?,
         }
         let caller = self.identify(credentials).await?;
         let (mut response, revision) = self
@@ -79,8 +80,9 @@ impl Kv for Service {
         }
         self.corrupt()?;
         Metrics::count(&self.member.metrics.ranges);
-        if !request.serializable {
-            self.linearize().await?;
+        match request.serializable {
+            true => self.wait_caught_up().await,
+            false => self.linearize().await?,
         }
         let began = Instant::now();
         // Judged under the lock that it is read under: no right that was taken away before

@@ -151,6 +151,17 @@ impl Service {
         })
     }
 
+    /// Waits until a read of this member's own state is not older than what it acknowledged
+    /// before it was started. Where no leader is found in time it is as old as it is.
+    pub async fn wait_caught_up(&self) {
+        if *self.member.caught_up.borrow() {
+            return;
+        }
+        let mut caught_up = self.member.caught_up.subscribe();
+        // The sender is the member's: it does not go away.
+        let _ = caught_up.wait_for(|done| *done).await;
+    }
+
     /// A learner serves only what cannot mislead.
     pub fn refuse_learner(&self) -> Result<(), Status> {
         if self.is_learner() { Err(status::not_for_learner()) } else { Ok(()) }

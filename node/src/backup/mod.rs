@@ -56,7 +56,7 @@ pub enum Error {
     Entry { bucket: &'static str, why: &'static str },
     #[error("snapshot missing hash but --skip-hash-check=false")]
     NoHash,
-    #[error("the snapshot file is damaged: expected sha256 {expected}, got {found}")]
+    #[error("expected sha256 {expected}, got {found}: the snapshot file is damaged")]
     WrongHash { expected: String, found: String },
     #[error("data-dir \"{}\" not empty or could not be read", .0.display())]
     DataDirNotEmpty(PathBuf),

@@ -189,8 +189,9 @@ async fn get(
     recursive: bool,
     quorum: bool,
 ) -> Result<Arc<Event>, Error> {
-    if quorum {
-        service.handle.linearize().await.map_err(raft_error)?;
+    match quorum {
+        true => service.handle.linearize().await.map_err(raft_error)?,
+        false => service.wait_caught_up().await,
     }
     let result = service.member.state.read().v2.get(key, recursive, clock::now());
     service.member.v2.stats.gets.count(result.is_ok());
