@@ -12,6 +12,16 @@ use crate::theme::Role;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
+/// Those of the screen Drills.
+fn of_drills(model: &Model) -> Vec<Action> {
+    let first = match (&model.drills.running, model.drills.shows) {
+        (Some(_), _) => vec![Action::StopDrill],
+        (None, Shows::Catalogue) => vec![Action::Open, Action::Application],
+        (None, _) => vec![Action::Open],
+    };
+    [first, vec![Action::NextPane, Action::Back]].concat()
+}
+
 /// The actions worth a hint in a mode, most useful first.
 fn hinted(model: &Model) -> Vec<Action> {
     let mut list = match model.mode() {
@@ -56,13 +66,7 @@ fn hinted(model: &Model) -> Vec<Action> {
             Action::Rate,
             Action::Flap,
         ],
-        Mode::Drills if model.drills.running.is_some() => {
-            vec![Action::StopDrill, Action::NextPane, Action::Back]
-        }
-        Mode::Drills if model.drills.shows == Shows::Catalogue => {
-            vec![Action::Open, Action::Application, Action::NextPane, Action::Back]
-        }
-        Mode::Drills => vec![Action::Open, Action::NextPane, Action::Back],
+        Mode::Drills => of_drills(model),
         Mode::Learn => vec![Action::Next, Action::NextPage, Action::PreviousPage],
         Mode::Editor => match &model.overlay {
             Some(Overlay::Editor(editor)) if editor.creating => {
