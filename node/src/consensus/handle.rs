@@ -311,6 +311,7 @@ impl ReadGate {
     async fn ask(&mut self) -> Option<u64> {
         self.next_id += 1;
         let id = self.next_id;
+        self.leadership.borrow_and_update();
         self.inbox.send(Input::Read(id)).ok()?;
         let answer = async {
             loop {
@@ -322,7 +323,13 @@ impl ReadGate {
                 }
             }
         };
-        match tokio::time::timeout(READ_RETRY, answer).await {
+        let answer = tokio::select! {
+            biased;
+            answer = tokio::time::timeout(READ_RETRY, answer) => answer,
+            // Whoever was asked leads no more, and may be dead.
+            Ok(()) = self.leadership.changed() => return None,
+        };
+        match answer {
             Ok(Some(index)) => Some(index),
             Ok(None) => {
                 let _ = tokio::time::timeout(READ_PAUSE, self.leadership.changed()).await;
@@ -333,5 +340,45 @@ impl ReadGate {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_to_a_lost_leader_is_asked_again_as_soon_as_there_is_another() {
+        let (inbox, asked) = crate::mailbox::mailbox();
+        let asked = || {
+            let mut questions = Vec::new();
+            asked.take_until(&mut questions, std::time::Instant::now());
+            questions
+        };
+        let (reads, waiting) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
+        let lost = Leadership { leader: 2, term: 5, is_leader: false };
+        let (leadership, watching) = watch::channel(lost);
+        let gate = ReadGate {
+            inbox,
+            waiting,
+            answers,
+            leadership: watching,
+            progress: Arc::default(),
+            next_id: 0,
+        };
+        tokio::spawn(gate.run());
+        let (reply, index) = oneshot::channel();
+        reads.send(reply).unwrap();
+        tokio::task::yield_now().await;
+        assert!(matches!(asked()[..], [Input::Read(1)]));
+        leadership.send_replace(Leadership { leader: 3, term: 6, is_leader: false });
+        tokio::task::yield_now().await;
+        // No time limit can have run out by now.
+        assert!(matches!(asked()[..], [Input::Read(2)]));
+        // What the first question is answered with after all counts no more.
+        answer.send((1, Some(7))).unwrap();
+        answer.send((2, Some(9))).unwrap();
+        assert_eq!(index.await, Ok(9));
     }
 }
