@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::client::{Client, Effect, Event};
+use super::follow::below;
 use super::notes::Line;
 use super::report::{ApplicationReport, ClientReport, ClientState, Fact, Happened};
 use super::{Kind, Ledger, Look, configuration, discovery, election, lock};
@@ -203,15 +204,17 @@ impl Application {
         }
     }
 
-    /// The members that clients in a role stay at, or clients of these names.
-    pub fn members(&self, clients: &str) -> Vec<String> {
-        let (inner, names) = (&self.inner, self.inner.kind.clients());
-        let chosen = inner.look.lock().who(clients).unwrap_or_else(|| {
-            (0..names.len()).filter(|who| clients.split(',').any(|it| it == names[*who])).collect()
-        });
+    /// The members that clients stay at: names, a role, or `all`.
+    ///
+    /// # Errors
+    /// If there is nobody of that name.
+    pub fn members(&self, clients: &str) -> Result<Vec<String>, String> {
+        let inner = &self.inner;
+        let chosen = choose(inner.kind, &*inner.look.lock(), clients)?;
         let targets = &inner.setup.targets;
         let stay = chosen.into_iter().filter(|who| inner.kind.stays(*who));
-        stay.filter_map(|who| Some(targets.get(who % targets.len().max(1))?.name.clone())).collect()
+        let member = |who: usize| Some(targets.get(who % targets.len().max(1))?.name.clone());
+        Ok(stay.filter_map(member).collect())
     }
 
     /// Pauses, resumes, crashes or starts clients: names, a role, or `all`.
@@ -237,15 +240,7 @@ impl Application {
         let inner = &self.inner;
         let names = inner.kind.clients();
         let mut look = inner.look.lock();
-        let chosen: Vec<usize> = match (clients, look.who(clients)) {
-            ("all", _) => (0..names.len()).collect(),
-            (_, Some(chosen)) => chosen,
-            (list, None) => list
-                .split(',')
-                .map(|name| names.iter().position(|known| *known == name.trim()))
-                .collect::<Option<_>>()
-                .ok_or_else(|| unknown(inner.kind, clients))?,
-        };
+        let chosen = choose(inner.kind, &*look, clients)?;
         let now = inner.origin.elapsed();
         let mut done = Vec::new();
         for who in chosen {
@@ -299,7 +294,7 @@ impl Application {
         let mut tasks = std::mem::take(&mut *self.inner.tasks.lock());
         tasks.shutdown().await;
         let Setup { targets, prefix, patience } = &self.inner.setup;
-        let range = KeyRange { key: prefix.clone(), end: Some(format!("{prefix}\u{10ffff}")) };
+        let range = below(prefix);
         for target in targets {
             let request = Request::Delete { range: range.clone() };
             let outcome = calls::call(target.channel.clone(), &request, *patience).await;
@@ -310,9 +305,21 @@ impl Application {
     }
 }
 
-fn unknown(kind: Kind, name: &str) -> String {
-    let names = kind.clients().join(", ");
-    format!("{kind} has no client {name:?}: it has {names}")
+/// Who is meant: names, a role that may be nobody's now, or `all`.
+fn choose(kind: Kind, look: &dyn Look, clients: &str) -> Result<Vec<usize>, String> {
+    let names = kind.clients();
+    if clients == "all" {
+        return Ok((0..names.len()).collect());
+    }
+    if let Some(chosen) = look.who(clients) {
+        return Ok(chosen);
+    }
+    let number = |name: &str| names.iter().position(|known| *known == name.trim());
+    clients
+        .split(',')
+        .map(number)
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("{kind} has no client {clients:?}: it has {}", names.join(", ")))
 }
 
 /// One client, through all its lives.

@@ -122,7 +122,7 @@ impl Stage {
             return Ok(vec![nodes[at].name.clone()]);
         }
         if let Some(clients) = text.strip_prefix("client:") {
-            let members = self.application()?.members(clients);
+            let members = self.application()?.members(clients)?;
             let none = || format!("no client {clients} stays at a member of its own");
             return (!members.is_empty()).then_some(members).ok_or_else(none);
         }
