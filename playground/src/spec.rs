@@ -246,7 +246,7 @@ impl FleetSpec {
     }
 
     /// Makes a node begin its next start with a token of its own.
-    pub fn estrange(&mut self, name: &str, state: InitialState, token: &str) {
+    pub fn start_with_own_token(&mut self, name: &str, state: InitialState, token: &str) {
         let everyone = self.initial_cluster();
         if let Some(node) = self.nodes.iter_mut().find(|node| node.name == name) {
             node.initial_cluster = everyone;

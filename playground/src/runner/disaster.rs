@@ -219,7 +219,7 @@ impl Supervisor {
             }
         }
         for node in &nodes {
-            self.spec.estrange(node, state, token);
+            self.spec.start_with_own_token(node, state, token);
             self.fleet.forget_member_id(node);
         }
         self.spec.save(&self.dirs.spec()).map_err(Refusal::from)?;
