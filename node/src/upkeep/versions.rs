@@ -18,13 +18,16 @@ pub async fn monitor(service: Service) {
     let Some(own) = Version::parse(&service.member.config.version) else { return };
     let mut leadership = service.handle.watch_leadership();
     loop {
+        let leads = leadership.borrow_and_update().is_leader;
+        // A new leader may not have applied yet what others were told: a version decided on
+        // that would take a downgrade back.
+        let up_to_date = leads && service.handle.linearize().await.is_ok();
         let (cluster, downgrade) = {
             let state = service.member.state.read();
             (Version::parse(&state.cluster_version), state.downgrade)
         };
-        let leads = leadership.borrow_and_update().is_leader;
         // All members of a cluster of ours can do what this one can: older ones do not exist.
-        if leads && let Some(wanted) = version::decide(cluster, own, downgrade) {
+        if up_to_date && let Some(wanted) = version::decide(cluster, own, downgrade) {
             match cluster {
                 Some(from) => tracing::info!(%from, to = %wanted, "updating cluster version"),
                 None => tracing::info!(version = %wanted, "setting up initial cluster version"),
@@ -45,10 +48,10 @@ pub async fn end_downgrades(service: Service) {
     let Some(interval) = service.member.config.upkeep.downgrade_check else { return };
     loop {
         tokio::time::sleep(interval).await;
-        let Some(target) = service.member.state.read().downgrade else { continue };
-        if !service.handle.leadership().is_leader {
+        if !service.handle.leadership().is_leader || service.handle.linearize().await.is_err() {
             continue;
         }
+        let Some(target) = service.member.state.read().downgrade else { continue };
         let mut versions = vec![Version::parse(&service.member.config.version)];
         versions.extend(service.versions_of_others().await);
         if version::is_reached(target, &versions) {
