@@ -247,7 +247,7 @@ fn leases(setup: Setup) {
     alice(&ctl, &["lease", "timetolive", &others]).ok();
     assert_eq!(alice(&ctl, &["lease", "revoke", &mine]).ok(), format!("lease {mine} revoked\n"));
     // A lease that ends does so whatever its keys are.
-    let short = grant("2");
+    let short = grant("6");
     root(&ctl, &["put", "z", "v", "--lease", &short]);
     eventually("the end of a lease", || match root(&ctl, &["get", "z"]).as_str() {
         "" => Ok(()),

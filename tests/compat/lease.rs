@@ -88,12 +88,12 @@ fn keep_alive_once(setup: Setup) {
 
 fn keep_alive_until_interrupted(setup: Setup) {
     let (_cluster, ctl) = setup.single();
-    let id = grant(&ctl, 3);
+    let id = grant(&ctl, 5);
     ctl.ok(&["put", "k", "v", "--lease", &id]);
     let mut alive = ctl.spawn(&["lease", "keep-alive", &id]);
     // Five rounds take longer than the lease would live.
     for _ in 0..5 {
-        assert_eq!(alive.line(), format!("lease {id} keepalived with TTL(3)"));
+        assert_eq!(alive.line(), format!("lease {id} keepalived with TTL(5)"));
     }
     assert_eq!(ctl.ok(&["get", "k"]), "k\nv\n");
     drop(alive);
@@ -106,7 +106,7 @@ fn keep_alive_until_interrupted(setup: Setup) {
 fn an_expired_lease_takes_its_keys(setup: Setup) {
     let (_cluster, ctl) = setup.single();
     let mut watch = ctl.spawn(&["watch", "k", "--prefix", "--rev=1"]);
-    let id = grant(&ctl, 2);
+    let id = grant(&ctl, 5);
     ctl.ok(&["put", "k1", "v", "--lease", &id]);
     ctl.ok(&["put", "k2", "v", "--lease", &id]);
     watch.prints(&["PUT", "k1", "v", "PUT", "k2", "v"]);

@@ -149,7 +149,7 @@ const checks = {
     assert(all.leases.some((known) => known.ID === id));
     await lease.revoke();
     assert.equal(await two.get('leased'), null);
-    const short = one.lease(1, { autoKeepAlive: false });
+    const short = one.lease(5, { autoKeepAlive: false });
     await short.put('short').value('x');
     await eventually('the end of a lease', async () => (await two.get('short')) === null);
     await assert.rejects(one.put('x').value('x').lease(id), /requested lease not found/);

@@ -104,7 +104,7 @@ async def main():
         taken = await one.lease(30, lease_id=lease.id + 1)
         await refused(aetcd.exceptions.DuplicateLeaseError, two.lease(30, lease_id=taken.id), "")
         await taken.revoke()
-        short = await one.lease(1)
+        short = await one.lease(5)
         await one.put(prefix + b"short", b"x", lease=short)
         gone = await two.watch_once(
             prefix + b"short", timeout=30, kind=aetcd.EventKind.DELETE)

@@ -136,7 +136,7 @@ def leases():
     named.revoke()
     refused(grpc.RpcError, lambda: one.put(prefix + "x", "x", lease=lease.id),
             "etcdserver: requested lease not found")
-    short = one.lease(1)
+    short = one.lease(5)
     one.put(prefix + "short", "x", lease=short)
     eventually("the end of a lease", lambda: two.get(prefix + "short")[0] is None)
 

@@ -101,7 +101,7 @@ def leases():
     equal(two.get(prefix + "leased"), [])
     equal(lease.ttl(), -1)
     equal(lease.refresh(), -1)
-    short = one.lease(1)
+    short = one.lease(5)
     one.put(prefix + "short", "x", lease=short)
     eventually("the end of a lease", lambda: not two.get(prefix + "short"))
 

@@ -181,7 +181,7 @@ async fn leases(world: &mut World) -> Outcome {
     world.two.lease_revoke(lease.id()).await?;
     assert!(world.one.get(key.as_str(), None).await?.kvs().is_empty());
     refused(world.one.lease_revoke(lease.id()).await, "etcdserver: requested lease not found");
-    let short = world.one.lease_grant(1, None).await?;
+    let short = world.one.lease_grant(5, None).await?;
     let mut stream = world.two.watch(key.as_str(), None).await?;
     world.one.put(key.as_str(), "x", Some(PutOptions::new().with_lease(short.id()))).await?;
     let mut seen = Vec::new();
