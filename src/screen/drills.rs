@@ -197,6 +197,7 @@ fn picture(progress: &Progress) -> timeline::Timeline {
     let cell = |cell: &Cell| match cell {
         Cell::Empty => timeline::Cell::Empty,
         Cell::Ok => timeline::Cell::Ok,
+        Cell::Late => timeline::Cell::Slow,
         Cell::Refused => timeline::Cell::Refused,
         Cell::Unknown => timeline::Cell::Unknown,
     };
