@@ -107,7 +107,7 @@ fn killing_the_leader_is_survived_and_reported_in_every_form() {
     assert!(said.starts_with("PASS"), "{said}");
     let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     let report: Value = serde_json::from_str(&read("kill-leader.json")).unwrap();
-    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["schema_version"], 2);
     assert_eq!(report["drill"], "kill-leader");
     assert_eq!(report["engine"], "builtin");
     assert_eq!(report["verdict"], "PASS");
@@ -238,6 +238,30 @@ do = "wait 3s"
         "{}",
         report.why
     );
+}
+
+/// The link works, it is only long: what the follower holds is old for as long as the delay.
+#[test]
+fn a_member_that_answers_from_its_own_data_behind_a_slow_link_is_unsafe() {
+    let machine = Machine::new();
+    let drill = r#"
+id = "planted-stale-read-behind-a-delay"
+title = "A follower is far away, and lies"
+level = "advanced"
+hypothesis = "It is found out."
+teaches = "The history checker compares every read with what had finished before it began."
+[[step]]
+do = "pick follower"
+as = "far"
+[[step]]
+do = "link leader>{far} delay 150"
+[[step]]
+do = "wait 3s"
+"#;
+    let report = lied_to(&machine, Lie::StaleReads, drill);
+    assert_eq!(report.verdict, Verdict::Unsafe, "{}: {:?}", report.why, report.steps);
+    let shown = &report.consistency.violations;
+    assert!(shown.iter().any(|it| it.contains("StaleRead")), "{shown:?}");
 }
 
 #[test]

@@ -188,9 +188,8 @@ fn begin(effect: Effect, means: &Arc<Means>, machine: &Machine, started: Instant
         }),
         Effect::RollBack => Box::pin(async move { Event::RolledBack(roll_back(&means).await) }),
         Effect::Settle => {
-            let whole =
-                machine.ended == Ended::Completed && means.drill.workload.unjudged.is_none();
-            Box::pin(async move { Event::Settled(settle(&means, whole).await) })
+            let completed = machine.ended == Ended::Completed;
+            Box::pin(async move { Event::Settled(settle(&means, completed).await) })
         }
         // Judging is done when the report is written; nothing is left to wait for.
         _ => Box::pin(std::future::ready(Event::Judged)),
@@ -201,6 +200,11 @@ fn begin(effect: Effect, means: &Arc<Means>, machine: &Machine, started: Instant
 async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     let broken = |error: PlaygroundError| Unfit::Broken(error.to_string());
     let (options, drill) = (&means.options, &means.drill);
+    if let (Some(own), Some(other)) = (drill.application, options.application)
+        && own != other
+    {
+        return Err(Unfit::Skipped(format!("it has an application of its own: {own}")));
+    }
     let temporary = options.cluster.is_none();
     let mut mark = Mark {
         cluster: means.cluster.clone(),
@@ -359,8 +363,11 @@ async fn roll_back(means: &Means) -> Result<String, String> {
     }
 }
 
-/// Ends the load. What the healed cluster holds is read only when it will be judged.
-async fn settle(means: &Means, whole: bool) -> Result<(), String> {
+/// Ends the load. What the healed cluster holds is read only when it will be judged, and only
+/// applications that must keep their promises are given time to come to rest.
+async fn settle(means: &Means, completed: bool) -> Result<(), String> {
+    let whole = completed && means.drill.workload.unjudged.is_none();
+    let bound = completed && means.drill.workload.promises_may_break.is_none();
     let taken = means
         .load
         .lock()
@@ -371,7 +378,7 @@ async fn settle(means: &Means, whole: bool) -> Result<(), String> {
         *means.members_after.lock() = super::stage::members(&view);
     }
     let application = match stage.uses.get() {
-        Some(application) if whole => Some(application.finish().await),
+        Some(application) if bound => Some(application.finish().await),
         Some(application) => {
             let report = application.report();
             application.end().await;
