@@ -8,99 +8,30 @@
 
 #[path = "drills/liar.rs"]
 mod liar;
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use liar::{Liar, Lie};
 use playground::Home;
 use playground::drill::{Drill, Progress, Report, Verdict, catalogue, run};
 use serde_json::Value;
+use support::{eventually, machine::Machine};
 use tokio::sync::watch;
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Outages are measured here, so one cluster at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A state directory.
-struct Machine {
-    home: tempfile::TempDir,
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let _alone = alone();
-        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), _alone }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-tui"));
-        command
-            .args(arguments)
-            .env("ETCD_TUI_HOME", self.home.path())
-            .env_remove("GITHUB_STEP_SUMMARY")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs it; returns the exit status and what it said.
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
-        (status.code().unwrap_or(-1), text.into_owned())
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let (status, text) = self.run(arguments);
-        assert_eq!(status, 0, "{arguments:?}: {text}");
-        text
-    }
-
-    fn clusters(&self) -> Vec<String> {
-        let listed: Value = serde_json::from_str(&self.ok(&["ls", "--json"])).unwrap();
-        let names = listed.as_array().unwrap().iter();
-        names.map(|it| it["cluster"].as_str().unwrap().to_string()).collect()
-    }
-
-    fn states(&self, name: &str) -> Vec<String> {
-        let view: Value = serde_json::from_str(&self.ok(&["ps", name, "--json"])).unwrap();
-        let nodes = view["nodes"].as_array().unwrap().iter();
-        nodes.map(|node| node["state"].as_str().unwrap().to_string()).collect()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if let Ok(clusters) = fs::read_dir(self.home.path().join("clusters")) {
-            for cluster in clusters.flatten().filter(|cluster| cluster.path().is_dir()) {
-                let name = cluster.file_name().into_string().unwrap();
-                self.run(&["down", &name, "--now"]);
-            }
-        }
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn clusters(machine: &Machine) -> Vec<String> {
+    let listed: Value = serde_json::from_str(&machine.ok(&["ls", "--json"])).unwrap();
+    let names = listed.as_array().unwrap().iter();
+    names.map(|it| it["cluster"].as_str().unwrap().to_string()).collect()
 }
 
 #[test]
 fn killing_the_leader_is_survived_and_reported_in_every_form() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let out = machine.home.path().join("out");
     let arguments = ["drill", "run", "kill-leader", "--ci", "--seed", "7", "--out"];
     let said = machine.ok(&[&arguments[..], &[out.to_str().unwrap()]].concat());
@@ -123,18 +54,21 @@ fn killing_the_leader_is_survived_and_reported_in_every_form() {
     let both = [json.to_str().unwrap(), json.to_str().unwrap()];
     let compared = machine.ok(&["drill", "compare", both[0], both[1]]);
     assert!(compared.contains("| verdict | PASS | PASS |") && compared.contains("+0 ms"));
-    assert!(machine.clusters().is_empty(), "its own cluster is gone");
+    assert!(clusters(&machine).is_empty(), "its own cluster is gone");
 }
 
 #[test]
 fn who_stops_a_drill_gets_the_cluster_back_and_so_does_who_kills_it() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     machine.ok(&["up", "x", "--nodes", "3", "--detach"]);
-    let broken = || machine.states("x").iter().any(|state| state != "running");
+    let broken = || machine.nodes("x").iter().any(|node| node["state"] != "running");
     let begin = || {
         let arguments = ["drill", "run", "kill-majority", "--cluster", "x", "--ci"];
         let child = machine.command(&arguments).stdout(Stdio::null()).spawn().unwrap();
-        eventually("the drill to kill", broken);
+        eventually("the drill kills", || match broken() {
+            true => Ok(()),
+            false => Err("every node runs".into()),
+        });
         child
     };
     let signal = |child: &std::process::Child, signal| {
@@ -158,7 +92,7 @@ fn who_stops_a_drill_gets_the_cluster_back_and_so_does_who_kills_it() {
 
 #[test]
 fn what_is_no_drill_is_said_at_once() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let (status, said) = machine.run(&["drill", "run", "nonsense"]);
     assert!(status == 2 && said.contains("drill list"), "{said}");
     let file = machine.home.path().join("wrong.toml");
@@ -175,7 +109,7 @@ fn what_is_no_drill_is_said_at_once() {
 
 #[test]
 fn what_was_lost_is_restored_and_what_does_not_belong_stays_out() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let said = machine.ok(&["drill", "run", "restore", "wrong-token", "--ci"]);
     assert_eq!(said.matches("PASS ").count(), 2, "{said}");
     // A cluster of somebody's is not for losing.
@@ -217,7 +151,7 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
 
 #[test]
 fn a_member_that_answers_linearizable_reads_from_its_own_data_is_unsafe() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let drill = r#"
 id = "planted-stale-read"
 title = "A follower is cut off, and lies"
@@ -266,7 +200,7 @@ do = "wait 3s"
 
 #[test]
 fn a_write_that_is_acknowledged_before_it_is_committed_is_unsafe() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let report = lied_to(&machine, Lie::EarlyAcks, catalogue::text("kill-leader").unwrap());
     assert_eq!(report.verdict, Verdict::Unsafe, "{}", report.why);
     let shown = &report.consistency.violations;
@@ -275,7 +209,7 @@ fn a_write_that_is_acknowledged_before_it_is_committed_is_unsafe() {
 
 #[test]
 fn a_version_that_a_consumer_is_not_told_of_is_unsafe() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let drill = r#"
 id = "planted-silence"
 title = "Some versions are not told"
@@ -296,7 +230,7 @@ do = "await application versions at-least 8 within 30s"
 
 #[test]
 fn a_lock_guards_nothing_until_the_resource_refuses_old_tokens() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let out = machine.home.path().join("out");
     let arguments = ["drill", "run", "lock-without-fencing", "lock-with-fencing", "--ci", "--out"];
     machine.ok(&[&arguments[..], &[out.to_str().unwrap()]].concat());
@@ -320,7 +254,7 @@ fn a_lock_guards_nothing_until_the_resource_refuses_old_tokens() {
 
 #[test]
 fn an_application_uses_the_cluster_of_any_drill_or_of_none() {
-    let machine = Machine::new();
+    let machine = Machine::alone();
     let (status, said) =
         machine.run(&["drill", "run", "election", "--application", "lock", "--ci"]);
     assert!(status == 2 && said.contains("application of its own"), "{status}: {said}");

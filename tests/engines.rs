@@ -7,115 +7,49 @@
 
 mod support;
 
-use std::{
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
 use support::{
     eventually,
+    machine::{Machine, is_alive, kill},
     tools::{self, Ctl, Engine},
 };
 
-/// A state directory with one cluster, which ends with it.
-struct Machine {
-    home: tempfile::TempDir,
+fn member_ids(machine: &Machine) -> Vec<Value> {
+    machine.nodes("default").iter().map(|node| node["member_id"].clone()).collect()
 }
 
-impl Machine {
-    fn new() -> Self {
-        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() }
-    }
+fn await_exit(machine: &Machine, name: &str) {
+    eventually(&format!("the end of {name}"), || match machine.node("default", name) {
+        node if node["state"] == "exited" => Ok(()),
+        node => Err(node.to_string()),
+    });
+}
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_etcd-tui"))
+/// The name of a node that follows.
+fn follower(machine: &Machine) -> String {
+    let nodes = machine.nodes("default");
+    let follower = nodes.iter().find(|node| node["role"] == "follower").unwrap();
+    follower["name"].as_str().unwrap().to_owned()
+}
+
+/// Runs etcdctl against all nodes until it succeeds: elections are waited out.
+fn etcdctl(machine: &Machine, arguments: &[&str]) -> String {
+    let nodes = machine.nodes("default");
+    let urls: Vec<&str> = nodes.iter().map(|it| it["client_url"].as_str().unwrap()).collect();
+    eventually(&format!("etcdctl {arguments:?}"), || {
+        let output = Command::new(Ctl::V34.program().unwrap())
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints={}", urls.join(",")))
             .args(arguments)
-            .env("ETCD_TUI_HOME", self.home.path())
-            .env("XDG_RUNTIME_DIR", self.home.path())
-            // What is inherited must not reach a node.
-            .env("ETCD_NAME", "impostor")
-            .env("NO_PROXY", "*")
-            .stdin(Stdio::null())
             .output()
-            .unwrap()
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        said
-    }
-
-    fn fails(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
-        complaint
-    }
-
-    fn ps(&self) -> Value {
-        serde_json::from_str(&self.ok(&["ps", "--json"])).unwrap()
-    }
-
-    fn nodes(&self) -> Vec<Value> {
-        self.ps()["nodes"].as_array().unwrap().clone()
-    }
-
-    fn node(&self, name: &str) -> Value {
-        self.nodes().into_iter().find(|node| node["name"] == name).unwrap()
-    }
-
-    fn member_ids(&self) -> Vec<Value> {
-        self.nodes().iter().map(|node| node["member_id"].clone()).collect()
-    }
-
-    fn await_health(&self, health: &str) {
-        eventually(&format!("health {health}"), || match self.ps() {
-            ps if ps["health"] == health => Ok(()),
-            ps => Err(ps.to_string()),
-        });
-    }
-
-    fn await_exit(&self, node: &str) {
-        eventually(&format!("the end of {node}"), || match self.node(node) {
-            it if it["state"] == "exited" => Ok(()),
-            it => Err(it.to_string()),
-        });
-    }
-
-    /// The name of a node that follows.
-    fn follower(&self) -> String {
-        let nodes = self.nodes();
-        let follower = nodes.iter().find(|node| node["role"] == "follower").unwrap();
-        follower["name"].as_str().unwrap().to_owned()
-    }
-
-    /// Runs etcdctl against all nodes until it succeeds: elections are waited out.
-    fn etcdctl(&self, arguments: &[&str]) -> String {
-        let urls: Vec<String> =
-            self.nodes().iter().map(|it| it["client_url"].as_str().unwrap().to_owned()).collect();
-        eventually(&format!("etcdctl {arguments:?}"), || {
-            let output = Command::new(Ctl::V34.program().unwrap())
-                .env("ETCDCTL_API", "3")
-                .arg(format!("--endpoints={}", urls.join(",")))
-                .args(arguments)
-                .output()
-                .unwrap();
-            match output.status.success() {
-                true => Ok(String::from_utf8(output.stdout).unwrap()),
-                false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            }
-        })
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.run(&["down", "--now"]);
-    }
+            .unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    })
 }
 
 fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
@@ -128,26 +62,26 @@ fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
         machine.ok(&["up", "-d", "--engine", "etcd", "--etcd-bin", program.to_str().unwrap()]);
     assert!(said.contains("is up: healthy") && said.contains(version), "{said}");
     assert!(machine.ok(&["ls"]).contains("etcd"));
-    assert_eq!(machine.ps()["engine"], "etcd");
+    assert_eq!(machine.ps("default")["engine"], "etcd");
     let is_meant = |node: &Value| node["version"].as_str().unwrap().starts_with(version);
-    assert!(machine.nodes().iter().all(is_meant));
-    machine.etcdctl(&["put", "k", "v"]);
+    assert!(machine.nodes("default").iter().all(is_meant));
+    etcdctl(&machine, &["put", "k", "v"]);
 
     assert!(machine.ok(&["kill", "leader"]).contains("it was the leader"));
-    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "v");
+    assert_eq!(etcdctl(&machine, &["get", "k", "--print-value-only"]).trim(), "v");
     machine.ok(&["start", "all"]);
-    machine.await_health("healthy");
+    machine.await_health("default", "healthy");
 
     let refusal = machine.fails(1, &["fault", "n1", "clock", "60"]);
     assert!(refusal.contains("--engine builtin"), "{refusal}");
-    let full = machine.follower();
+    let full = follower(&machine);
     machine.ok(&["fault", &full, "disk-full"]);
-    machine.etcdctl(&["put", "k", "w"]);
-    machine.await_exit(&full);
+    etcdctl(&machine, &["put", "k", "w"]);
+    await_exit(&machine, &full);
     assert!(machine.ok(&["ps"]).contains("its disk is full on request"));
     machine.ok(&["start", &full]);
 
-    let damaged = machine.follower();
+    let damaged = follower(&machine);
     machine.ok(&["stop", &damaged]);
     machine.ok(&["fault", &damaged, "bit-flip"]);
     let refusal = machine.fails(1, &["start", &damaged]);
@@ -161,16 +95,18 @@ fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
     assert!(refusal.contains("its data is gone") && refusal.contains("replace"), "{refusal}");
     assert!(machine.ok(&["replace", "n3"]).contains("n3 is replaced"));
 
-    let (ids, pids): (_, Vec<Value>) =
-        (machine.member_ids(), machine.nodes().iter().map(|node| node["pid"].clone()).collect());
+    let (ids, pids): (_, Vec<Value>) = (
+        member_ids(&machine),
+        machine.nodes("default").iter().map(|node| node["pid"].clone()).collect(),
+    );
     machine.ok(&["down"]);
     for pid in pids {
         assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "{pid} outlived its cluster");
     }
     let said = machine.ok(&["up", "-d"]);
     assert!(said.contains("is up again") && said.contains(version), "{said}");
-    assert_eq!(machine.member_ids(), ids);
-    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "w");
+    assert_eq!(member_ids(&machine), ids);
+    assert_eq!(etcdctl(&machine, &["get", "k", "--print-value-only"]).trim(), "w");
     everything_is_lost_and_restored(&machine);
 }
 
@@ -178,15 +114,15 @@ fn etcd_is_run_like_our_own_node(engine: Engine, version: &str) {
 fn everything_is_lost_and_restored(machine: &Machine) {
     assert!(machine.fails(1, &["restore"]).contains("stop all"));
     machine.ok(&["backup"]);
-    machine.etcdctl(&["put", "k", "later"]);
-    let ids = machine.member_ids();
+    etcdctl(machine, &["put", "k", "later"]);
+    let ids = member_ids(machine);
     machine.ok(&["kill", "all"]);
     machine.ok(&["wipe", "all"]);
     assert!(machine.ok(&["restore"]).contains("every node has the data of"));
     machine.ok(&["start", "all"]);
-    machine.await_health("healthy");
-    assert_eq!(machine.etcdctl(&["get", "k", "--print-value-only"]).trim(), "w");
-    assert!(machine.member_ids().iter().all(|id| !ids.contains(id)), "it is another cluster");
+    machine.await_health("default", "healthy");
+    assert_eq!(etcdctl(machine, &["get", "k", "--print-value-only"]).trim(), "w");
+    assert!(member_ids(machine).iter().all(|id| !ids.contains(id)), "it is another cluster");
 }
 
 #[test]
@@ -208,18 +144,11 @@ fn an_etcd_does_not_outlive_its_supervisor() {
     let machine = Machine::new();
     let etcd = program.to_str().unwrap();
     machine.ok(&["up", "-d", "-n", "1", "--engine", "etcd", "--etcd-bin", etcd]);
-    let pid = machine.node("n1")["pid"].clone();
-    let state = machine.home.path().join("clusters/default/state.json");
-    let state: Value = serde_json::from_str(&std::fs::read_to_string(state).unwrap()).unwrap();
-    let supervisor = i32::try_from(state["supervisor"]["pid"].as_i64().unwrap()).unwrap();
-    let supervisor = nix::unistd::Pid::from_raw(supervisor);
-    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
-    eventually("the end of etcd", || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        match stat.rsplit_once(')') {
-            Some((_, rest)) if !rest.trim_start().starts_with('Z') => Err(stat),
-            _ => Ok(()),
-        }
+    let pid = machine.node("default", "n1")["pid"].as_i64().unwrap();
+    kill(machine.supervisor("default"));
+    eventually("the end of etcd", || match is_alive(pid) {
+        true => Err(format!("{pid} runs")),
+        false => Ok(()),
     });
 }
 
@@ -248,33 +177,33 @@ fn faults_of_our_own_nodes_are_felt_and_taken_back() {
     }
     let machine = Machine::new();
     machine.ok(&["up", "-d"]);
-    machine.etcdctl(&["put", "k", "v"]);
+    etcdctl(&machine, &["put", "k", "v"]);
     for fault in [&["slow", "50"][..], &["clock", "-3600"], &["fsync-delay", "20"]] {
         machine.ok(&[&["fault", "follower"][..], fault].concat());
     }
-    let faults = machine.node(&machine.follower())["faults"].clone();
+    let faults = machine.node("default", &follower(&machine))["faults"].clone();
     assert_eq!(faults, serde_json::json!(["slow 50", "clock -3600", "fsync-delay 20"]));
-    machine.etcdctl(&["put", "k", "w"]);
+    etcdctl(&machine, &["put", "k", "w"]);
     machine.ok(&["fault", "all", "none"]);
-    assert!(machine.nodes().iter().all(|node| node["faults"] == serde_json::json!([])));
+    assert!(machine.nodes("default").iter().all(|node| node["faults"] == serde_json::json!([])));
 
     for (fault, why) in [("disk-full", "its disk is full"), ("disk-error", "Input/output error")] {
-        let node = machine.follower();
+        let node = follower(&machine);
         machine.ok(&["fault", &node, fault]);
-        machine.etcdctl(&["put", "k", fault]);
-        machine.await_exit(&node);
+        etcdctl(&machine, &["put", "k", fault]);
+        await_exit(&machine, &node);
         assert!(machine.ok(&["ps"]).contains(why));
         machine.ok(&["start", &node]);
-        machine.await_health("healthy");
+        machine.await_health("default", "healthy");
     }
 
-    let node = machine.follower();
+    let node = follower(&machine);
     machine.ok(&["stop", &node]);
     machine.ok(&["fault", &node, "bit-flip"]);
     assert!(machine.fails(1, &["start", &node]).contains("corrupt"));
     assert!(machine.ok(&["fault", &node, "none"]).contains("turned back"));
     machine.ok(&["start", &node]);
-    machine.await_health("healthy");
+    machine.await_health("default", "healthy");
 }
 
 #[test]
@@ -284,18 +213,18 @@ fn power_loss_takes_what_was_not_synced_and_nothing_that_was_acknowledged() {
     }
     let machine = Machine::new();
     machine.ok(&["up", "-d"]);
-    let slow = machine.follower();
+    let slow = follower(&machine);
     machine.ok(&["fault", &slow, "fsync-delay", "60000"]);
     // The other two acknowledge; the slow one has written and not synced.
     for number in 0..5 {
-        machine.etcdctl(&["put", &format!("k{number}"), "v"]);
+        etcdctl(&machine, &["put", &format!("k{number}"), "v"]);
     }
     machine.ok(&["fault", "all", "power-loss"]);
     let why = machine.ok(&["ps"]);
     let lost = why.lines().find(|line| line.starts_with(&format!("{slow}: "))).unwrap();
     assert!(lost.contains("unsynced bytes") && !lost.contains("and 0 unsynced"), "{why}");
     machine.ok(&["start", "all"]);
-    machine.await_health("healthy");
-    let keys = machine.etcdctl(&["get", "k", "--prefix", "--keys-only"]);
+    machine.await_health("default", "healthy");
+    let keys = etcdctl(&machine, &["get", "k", "--prefix", "--keys-only"]);
     assert_eq!(keys.split_whitespace().count(), 5, "{keys}");
 }

@@ -10,7 +10,6 @@
 
 mod support;
 
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use playground::LinkFault;
@@ -21,6 +20,7 @@ use support::client::Client;
 use support::cluster::{Cluster, Node};
 use support::eventually;
 use support::load::{self, Load};
+use support::machine::Machine;
 use support::tools::{self, Engine};
 
 const WRITERS: usize = 4;
@@ -263,35 +263,20 @@ on_engines! {
     etcd35 = Etcd35: links_are_cut_and_healed_at_random, a_leader_whose_peers_speak_tls_is_cut_off;
 }
 
-/// The program on a state directory of its own; its cluster ends with it.
-struct Machine(tempfile::TempDir);
+/// The program on a state directory of its own, told in lines.
+struct Told(Machine);
 
-impl Machine {
-    fn run(&self, line: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_etcd-tui"))
-            .args(line.split(' '))
-            .env("ETCD_TUI_HOME", self.0.path())
-            .env("XDG_RUNTIME_DIR", self.0.path())
-            .output()
-            .unwrap()
-    }
-
+impl Told {
     fn ok(&self, line: &str) -> String {
-        let output = self.run(line);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.0.ok(&line.split(' ').collect::<Vec<_>>())
     }
 
-    /// Expects this status; what was complained.
     fn fails(&self, status: i32, line: &str) -> String {
-        let output = self.run(line);
-        assert_eq!(output.status.code(), Some(status), "{line}: {output:?}");
-        String::from_utf8(output.stderr).unwrap()
+        self.0.fails(status, &line.split(' ').collect::<Vec<_>>())
     }
 
     fn links(&self) -> Vec<serde_json::Value> {
-        let document: serde_json::Value = serde_json::from_str(&self.ok("ps --json")).unwrap();
-        document["links"].as_array().unwrap().clone()
+        self.0.ps("default")["links"].as_array().unwrap().clone()
     }
 
     /// Links that are not ok, as `n1>n2 fault`.
@@ -305,15 +290,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.run("down --now --purge");
-    }
-}
-
 #[test]
 fn the_verbs_change_links_and_the_views_tell() {
-    let machine = Machine(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    let machine = Told(Machine::new());
     for (line, word) in [
         ("link n1 freeze", "quotes"),
         ("link n1>n2 melt", "no fault of a link"),

@@ -6,131 +6,28 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
+mod support;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
 };
 
 use proto::etcdserverpb::{
     PutRequest, RangeRequest, kv_client::KvClient, maintenance_client::MaintenanceClient,
 };
 use serde_json::Value;
+use support::{
+    eventually,
+    machine::{Machine, is_alive, kill},
+};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A state directory, and the program run on it.
-struct Machine {
-    home: tempfile::TempDir,
-}
-
-impl Machine {
-    fn new() -> Self {
-        // On disk: a node's directory on tmpfs would not be what users have.
-        Self { home: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-tui"));
-        command
-            .args(arguments)
-            .env("ETCD_TUI_HOME", self.home.path())
-            .env("XDG_RUNTIME_DIR", self.home.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs it, expects success, returns what it printed.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {} {}{}",
-            output.status,
-            text(&output.stdout),
-            text(&output.stderr)
-        );
-        text(&output.stdout)
-    }
-
-    /// Runs it, expects this exit status, returns the one sentence of its complaint.
-    fn fails(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
-        complaint
-    }
-
-    fn ps(&self, name: &str) -> Value {
-        serde_json::from_str(&self.ok(&["ps", name, "--json"])).unwrap()
-    }
-
-    fn nodes(&self, name: &str) -> Vec<Value> {
-        self.ps(name)["nodes"].as_array().unwrap().clone()
-    }
-
-    fn pids(&self, name: &str) -> Vec<i64> {
-        self.nodes(name).iter().filter_map(|node| node["pid"].as_i64()).collect()
-    }
-
-    fn directory(&self, name: &str) -> PathBuf {
-        self.home.path().join("clusters").join(name)
-    }
-
-    fn supervisor(&self, name: &str) -> i64 {
-        let text = fs::read_to_string(self.directory(name).join("state.json")).unwrap();
-        let state: Value = serde_json::from_str(&text).unwrap();
-        state["supervisor"]["pid"].as_i64().unwrap()
-    }
-
-    fn await_health(&self, name: &str, health: &str) -> Value {
-        eventually(&format!("health {health}"), || {
-            Some(self.ps(name)).filter(|ps| ps["health"] == health)
-        })
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if let Ok(clusters) = fs::read_dir(self.home.path().join("clusters")) {
-            for cluster in clusters.flatten().filter(|cluster| cluster.path().is_dir()) {
-                let name = cluster.file_name().into_string().unwrap();
-                self.run(&["down", &name, "--now"]);
-            }
-        }
-    }
-}
-
-fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = attempt() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Whether a process runs; one that nobody has reaped does not.
-fn is_alive(pid: i64) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| Some(!stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
-        .unwrap_or(false)
-}
-
-fn kill(pid: i64) {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+fn pids(machine: &Machine) -> Vec<i64> {
+    machine.nodes("default").iter().filter_map(|node| node["pid"].as_i64()).collect()
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> T {
@@ -187,15 +84,15 @@ fn up_kill_start_down_and_up_again_keep_names_ports_ids_and_data() {
     assert!(said.contains("is killed (it was the leader)"), "{said}");
     let degraded = eventually("another leader", || {
         let ps = machine.ps("default");
-        let led = ps["nodes"].as_array()?.iter().any(|node| node["role"] == "leader");
-        Some(ps).filter(|ps| ps["health"] == "at-risk" && led)
+        let led = ps["nodes"].as_array().unwrap().iter().any(|node| node["role"] == "leader");
+        if ps["health"] == "at-risk" && led { Ok(ps) } else { Err(ps.to_string()) }
     });
     let exited = degraded["nodes"].as_array().unwrap().iter();
     assert_eq!(exited.filter(|node| node["state"] == "exited").count(), 1);
     machine.ok(&["start", "all"]);
     machine.await_health("default", "healthy");
 
-    let pids = machine.pids("default");
+    let pids = pids(&machine);
     machine.ok(&["down"]);
     assert!(pids.iter().all(|pid| !is_alive(*pid)));
     let stopped = machine.ps("default");
@@ -225,7 +122,7 @@ fn up_kill_start_down_and_up_again_keep_names_ports_ids_and_data() {
 fn a_dead_client_touches_nothing_and_a_dead_supervisor_leaves_nothing() {
     let machine = Machine::new();
     machine.ok(&["up", "-d"]);
-    let pids = machine.pids("default");
+    let pids = pids(&machine);
     assert_eq!(pids.len(), 3);
 
     let mut follower: Child =
@@ -235,12 +132,13 @@ fn a_dead_client_touches_nothing_and_a_dead_supervisor_leaves_nothing() {
     assert!(line.starts_with('n') && line.contains(" | "), "{line}");
     follower.kill().unwrap();
     follower.wait().unwrap();
-    assert_eq!(machine.pids("default"), pids);
+    assert_eq!(pids(&machine), pids);
 
     let supervisor = machine.supervisor("default");
     kill(supervisor);
-    eventually("all nodes to die with their supervisor", || {
-        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+    eventually("all nodes die with their supervisor", || {
+        let alive: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
+        if alive.is_empty() { Ok(()) } else { Err(format!("{alive:?} run")) }
     });
     let complaint = machine.fails(1, &["kill", "n1"]);
     assert!(complaint.contains("not running: start it with `etcd-tui up default`"), "{complaint}");
@@ -268,7 +166,7 @@ fn without_a_majority_only_serializable_reads_work_and_the_cluster_heals() {
     on_runtime(put(&url, "k", "x")).unwrap();
 
     machine.ok(&["kill", "all"]);
-    assert!(machine.pids("default").is_empty());
+    assert!(pids(&machine).is_empty());
     let said = machine.ok(&["start", "n1"]);
     assert!(said.contains("n1 is started and will serve once 2 nodes run"), "{said}");
     let said = machine.ok(&["start", "all"]);
@@ -332,7 +230,9 @@ fn replace_grow_and_shrink_keep_the_data_on_every_member() {
     assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
     // Five may lose two.
     machine.ok(&["kill", "minority"]);
-    eventually("a write", || on_runtime(put(&first_alive(&machine), "after", "v")).ok());
+    eventually("a write", || {
+        on_runtime(put(&first_alive(&machine), "after", "v")).map_err(|status| status.to_string())
+    });
     machine.ok(&["start", "all"]);
     machine.await_health("default", "healthy");
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::eventually;
 use super::ports::{self, Port};
+use super::process::await_end;
 use super::tools::Engine;
 
 /// One member: a directory, two ports, and a process while it runs.
@@ -159,12 +160,7 @@ impl Node {
 
     /// Waits for it to end by itself.
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let child = self.child.as_mut().expect("the node runs");
-        let status = eventually("the end of a node", || {
-            child.try_wait().map_err(|e| e.to_string())?.ok_or("still running".into())
-        });
-        self.child = None;
-        status
+        await_end(&mut self.child)
     }
 
     /// Waits until it says that it serves.
@@ -224,17 +220,7 @@ impl Cluster {
     /// The command that runs node `index`.
     pub fn command(&self, index: usize) -> Command {
         let node = &self.nodes[index];
-        let program = self.engine.program().expect("checked before the cluster is made");
-        let mut command = Command::new(program);
-        // What the caller's shell says about etcd must not reach a node.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ETCD_") {
-                command.env_remove(&name);
-            }
-        }
-        if self.engine == Engine::Ours {
-            command.arg("node");
-        }
+        let mut command = self.engine.node();
         command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(node.environment.iter().map(|(name, value)| (name, value)))

@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod etcdctl;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod ports;
 pub mod process;
 pub mod tools;

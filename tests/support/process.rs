@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use super::client::Client;
@@ -47,17 +47,8 @@ impl Process {
 
     /// The program, without the caller's `ETCD_` variables.
     pub fn bare_command(&self) -> Command {
-        let mut command = Command::new(self.engine.program().expect("checked before"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ETCD_") {
-                command.env_remove(&name);
-            }
-        }
-        if self.engine == Engine::Ours {
-            command.arg("node");
-        }
+        let mut command = self.engine.node();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null());
         command
     }
 
@@ -130,12 +121,7 @@ impl Process {
 
     /// Waits for it to end by itself.
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let child = self.child.as_mut().expect("the node runs");
-        let status = eventually("the end of a node", || {
-            child.try_wait().map_err(|e| e.to_string())?.ok_or("still running".into())
-        });
-        self.child = None;
-        status
+        await_end(&mut self.child)
     }
 
     /// Starts it with these flags and waits for its end, which is no success and has this
@@ -197,4 +183,14 @@ impl Drop for Process {
             eprintln!("--- log of {} ({})\n{end}", self.name, self.engine);
         }
     }
+}
+
+/// Waits for a node to end by itself.
+pub fn await_end(running: &mut Option<Child>) -> ExitStatus {
+    let child = running.as_mut().expect("the node runs");
+    let status = eventually("the end of a node", || {
+        child.try_wait().map_err(|error| error.to_string())?.ok_or("still running".into())
+    });
+    *running = None;
+    status
 }

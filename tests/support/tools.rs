@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,22 @@ impl Engine {
             Engine::Etcd35 => from_wheel("etcd"),
             Engine::Etcd34 => from_path("etcd", "etcd-server"),
         }
+    }
+
+    /// The command of a node, without flags. What the caller's shell says about etcd must not
+    /// reach it.
+    pub fn node(self) -> Command {
+        let mut command = Command::new(self.program().expect("checked before"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ETCD_") {
+                command.env_remove(&name);
+            }
+        }
+        if self == Engine::Ours {
+            command.arg("node");
+        }
+        command.stdin(Stdio::null());
+        command
     }
 }
 
@@ -105,7 +122,7 @@ fn from_path(name: &str, package: &str) -> Result<PathBuf, String> {
 
 /// The first line of what a program says about its version.
 fn version_line(program: &Path, argument: &str) -> Result<String, String> {
-    let output = std::process::Command::new(program)
+    let output = Command::new(program)
         .arg(argument)
         .env("ETCDCTL_API", "3")
         .output()

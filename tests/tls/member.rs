@@ -86,15 +86,7 @@ impl Member {
 
     /// The command; it runs where sockets named without a path are to be.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.engine.program().unwrap());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ETCD_") {
-                command.env_remove(&name);
-            }
-        }
-        if self.engine == Engine::Ours {
-            command.arg("node");
-        }
+        let mut command = self.engine.node();
         command
             .arg(format!("--name={}", self.name))
             .arg(format!("--data-dir={}", self.directory.display()))

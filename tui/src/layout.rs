@@ -8,6 +8,11 @@ use ratatui::layout::Rect;
 
 pub const LEAST: (u16, u16) = (40, 12);
 
+/// Whether nothing but the demand for more room is shown.
+pub fn is_too_small((width, height): (u16, u16)) -> bool {
+    width < LEAST.0 || height < LEAST.1
+}
+
 /// Header on top, hints at the bottom, the body between.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -100,6 +105,11 @@ pub fn inner_rows(area: Rect) -> usize {
 /// Lines of the value pane that hold the value, below the metadata.
 pub fn value_rows(area: Rect) -> usize {
     inner_rows(area).saturating_sub(metadata_lines(area))
+}
+
+/// Columns of the value pane for text.
+pub fn value_columns(area: Rect) -> usize {
+    usize::from(area.width.saturating_sub(4)).max(1)
 }
 
 /// Lines the metadata takes: fewer in a low pane, so that the value is seen too.

@@ -140,7 +140,7 @@ pub async fn snapshot(
     height: u16,
     screen: &str,
 ) -> Result<String, TuiError> {
-    if width < layout::LEAST.0 || height < layout::LEAST.1 {
+    if layout::is_too_small((width, height)) {
         return Err(TuiError::Size(width, height));
     }
     let wanted = Screen::by_name(screen).ok_or_else(|| TuiError::Screen(screen.to_owned()))?;

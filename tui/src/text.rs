@@ -115,6 +115,22 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Breaks a line after every `width` columns, wherever that is.
+pub fn chop(line: &str, width: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut from, mut used) = (0, 0);
+    for (at, c) in line.char_indices() {
+        let columns = c.width().unwrap_or(0);
+        if used + columns > width && at > from {
+            parts.push(&line[from..at]);
+            (from, used) = (at, 0);
+        }
+        used += columns;
+    }
+    parts.push(&line[from..]);
+    parts
+}
+
 /// 26_345_472 → `25.1 MiB`.
 pub fn size(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,10 +1,12 @@
 //! A value's bytes as lines to read: JSON, text, or a hex dump.
 //!
 //! JSON is only re-indented, never re-encoded: order of fields, spelling of numbers and
-//! duplicate fields stay what they are in the store. Decoding happens once per value; the
-//! view shows a window of the lines.
+//! duplicate fields stay what they are in the store. No line is wider than the pane, so that
+//! all of a value can be read. Decoding happens once per value and width; the view shows a
+//! window of the lines.
 
 use crate::text;
+use unicode_width::UnicodeWidthStr;
 
 /// How the user wants to see values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,8 +51,18 @@ pub struct Decoded {
 /// More than this is not laid out: nobody reads it in a pane, and the UI must not stall.
 const BYTES_SHOWN: usize = 512 * 1024;
 
-/// Lays `bytes` out in the wished format, or in what they look like.
-pub fn decode(bytes: &[u8], wish: Format) -> Decoded {
+/// Lays `bytes` out in the wished format, or in what they look like, in lines of at most
+/// `columns`.
+pub fn decode(bytes: &[u8], wish: Format, columns: usize) -> Decoded {
+    let mut decoded = lay_out(bytes, wish, columns);
+    if decoded.lines.iter().any(|line| line.width() > columns) {
+        let broken = decoded.lines.iter().flat_map(|line| text::chop(line, columns));
+        decoded.lines = broken.map(str::to_owned).collect();
+    }
+    decoded
+}
+
+fn lay_out(bytes: &[u8], wish: Format, columns: usize) -> Decoded {
     let window = &bytes[..bytes.len().min(BYTES_SHOWN)];
     let cut = window.len() < bytes.len();
     if matches!(wish, Format::Auto | Format::Json)
@@ -59,15 +71,12 @@ pub fn decode(bytes: &[u8], wish: Format) -> Decoded {
         return Decoded { shown_as: Format::Json, lines, cut };
     }
     let readable = mostly_text(window);
-    match wish {
-        Format::Hex => Decoded { shown_as: Format::Hex, lines: hex(window), cut },
-        Format::Auto if !readable => Decoded { shown_as: Format::Hex, lines: hex(window), cut },
-        _ => {
-            let shown = text::escape_lines(window);
-            let lines = shown.split('\n').map(|line| line.replace('\t', "    ")).collect();
-            Decoded { shown_as: Format::Text, lines, cut }
-        }
+    if wish == Format::Hex || (wish == Format::Auto && !readable) {
+        return Decoded { shown_as: Format::Hex, lines: hex(window, columns), cut };
     }
+    let shown = text::escape_lines(window);
+    let lines = shown.split('\n').map(|line| line.replace('\t', "    ")).collect();
+    Decoded { shown_as: Format::Text, lines, cut }
 }
 
 /// UTF-8 without control characters, bar those that text has. A cut at the window's end may
@@ -147,14 +156,20 @@ impl Layout {
     }
 }
 
-/// `00000010  68 65 6c 6c 6f                 |hello|`, sixteen bytes a line.
-fn hex(bytes: &[u8]) -> Vec<String> {
+/// `00000010  68 65 6c 6c 6f                 hello`, sixteen bytes a line, or fewer where the
+/// line would be too wide.
+fn hex(bytes: &[u8], columns: usize) -> Vec<String> {
+    let a_line = match columns {
+        ..43 => 4,
+        43..76 => 8,
+        _ => 16,
+    };
     bytes
-        .chunks(16)
+        .chunks(a_line)
         .enumerate()
         .map(|(row, chunk)| {
-            let mut line = format!("{:08x} ", row * 16);
-            for column in 0..16 {
+            let mut line = format!("{:08x} ", row * a_line);
+            for column in 0..a_line {
                 if column == 8 {
                     line.push(' ');
                 }
@@ -181,7 +196,7 @@ mod tests {
     fn json_keeps_order_numbers_and_strings_as_stored() {
         let source =
             br#"{"z":1.50,"a":[1,{"s":"a,b:{}\"[]"}],"e":{},"l":[ ],"big":12345678901234567890}"#;
-        let decoded = decode(source, Format::Auto);
+        let decoded = decode(source, Format::Auto, 80);
         assert_eq!(decoded.shown_as, Format::Json);
         assert_eq!(
             decoded.lines,
@@ -204,17 +219,34 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_text_and_what_is_not_text_is_hex() {
-        assert_eq!(decode(b"{broken", Format::Auto).shown_as, Format::Text);
-        assert_eq!(decode(b"42", Format::Auto).shown_as, Format::Text);
-        assert_eq!(decode(b"42", Format::Json).shown_as, Format::Json);
-        assert_eq!(decode(b"one\ntwo", Format::Auto).lines, ["one", "two"]);
-        assert_eq!(decode(b"k8s\0\x01", Format::Auto).shown_as, Format::Hex);
-        assert_eq!(decode(b"\xff", Format::Text).lines, ["\\xff"]);
+        assert_eq!(decode(b"{broken", Format::Auto, 80).shown_as, Format::Text);
+        assert_eq!(decode(b"42", Format::Auto, 80).shown_as, Format::Text);
+        assert_eq!(decode(b"42", Format::Json, 80).shown_as, Format::Json);
+        assert_eq!(decode(b"one\ntwo", Format::Auto, 80).lines, ["one", "two"]);
+        assert_eq!(decode(b"k8s\0\x01", Format::Auto, 80).shown_as, Format::Hex);
+        assert_eq!(decode(b"\xff", Format::Text, 80).lines, ["\\xff"]);
+    }
+
+    #[test]
+    fn all_of_a_value_is_in_the_lines_however_narrow_they_are() {
+        let source = "漢字 and a long line without an end\n\nshort";
+        for columns in [1, 2, 7, 30] {
+            let lines = decode(source.as_bytes(), Format::Auto, columns).lines;
+            assert_eq!(lines.concat(), source.replace('\n', ""));
+            assert!(lines.iter().all(|line| line.width() <= columns.max(2)), "{lines:?}");
+        }
+        let bytes: Vec<u8> = (0..=255).collect();
+        for (columns, a_line) in [(30, 4), (43, 8), (75, 8), (76, 16), (200, 16)] {
+            let lines = decode(&bytes, Format::Hex, columns).lines;
+            assert_eq!(lines.len(), 256 / a_line);
+            assert!(lines.iter().all(|line| line.width() <= columns), "{lines:?}");
+            assert!(lines[1].starts_with(&format!("{a_line:08x}")), "{lines:?}");
+        }
     }
 
     #[test]
     fn hex_lines_align() {
-        let lines = decode(&(0..40).collect::<Vec<u8>>(), Format::Hex).lines;
+        let lines = decode(&(0..40).collect::<Vec<u8>>(), Format::Hex, 80).lines;
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("00000000  00 01 02 03 04 05 06 07  08"));
         let column = |line: &str| line.find("  ").map(|_| line.chars().count() - 16);
@@ -223,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_and_says_so() {
-        let decoded = decode(&vec![b'a'; BYTES_SHOWN + 1], Format::Auto);
+        let decoded = decode(&vec![b'a'; BYTES_SHOWN + 1], Format::Auto, 80);
         assert!(decoded.cut);
         assert_eq!(decoded.shown_as, Format::Text);
     }

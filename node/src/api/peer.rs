@@ -105,14 +105,7 @@ impl Peer for Service {
     ) -> Result<Response<MembersResponse>, Status> {
         // The state's list; a joiner that has no state yet does not answer for the cluster.
         let state = self.member.state.read();
-        let members = state.members.iter().map(|member| Member {
-            id: member.id,
-            name: member.name.clone(),
-            peer_urls: member.peer_urls.clone(),
-            client_urls: member.client_urls.clone(),
-            is_learner: member.is_learner,
-            directory_id: member.directory_id.clone().into(),
-        });
+        let members = state.members.iter().map(Member::from);
         Ok(Response::new(MembersResponse {
             cluster_id: state.members.cluster_id,
             members: members.collect(),

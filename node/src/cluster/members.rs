@@ -19,6 +19,19 @@ pub struct Member {
     pub directory_id: Vec<u8>,
 }
 
+impl From<&Member> for proto::peer::Member {
+    fn from(member: &Member) -> Self {
+        Self {
+            id: member.id,
+            name: member.name.clone(),
+            peer_urls: member.peer_urls.clone(),
+            client_urls: member.client_urls.clone(),
+            is_learner: member.is_learner,
+            directory_id: member.directory_id.clone().into(),
+        }
+    }
+}
+
 impl Member {
     /// Whether it ever ran: a member that was only added has no name yet.
     pub fn has_started(&self) -> bool {

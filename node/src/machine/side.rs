@@ -45,14 +45,7 @@ fn row(table: u8, key: impl Into<Vec<u8>>, value: Vec<u8>) -> SideChange {
 }
 
 fn member_row(member: &Member) -> SideChange {
-    let wire = peer::Member {
-        id: member.id,
-        name: member.name.clone(),
-        peer_urls: member.peer_urls.clone(),
-        client_urls: member.client_urls.clone(),
-        is_learner: member.is_learner,
-        directory_id: member.directory_id.clone().into(),
-    };
+    let wire = peer::Member::from(member);
     row(table::MEMBER, member.id.to_be_bytes(), wire.encode_to_vec())
 }
 

@@ -70,6 +70,8 @@ pub struct ValuePane {
     pub failure: Option<Failure>,
     pub format: Format,
     pub decoded: Decoded,
+    /// The width `decoded` is made for.
+    pub columns: usize,
     pub scroll: usize,
     pub lease_waiting: Option<RequestId>,
     /// Seconds left and granted, and when that was true.
@@ -78,6 +80,8 @@ pub struct ValuePane {
     pub directory: Option<Vec<u8>>,
     pub count_waiting: Option<RequestId>,
     pub count: Option<i64>,
+    /// Whether keys in it came or went since they were counted.
+    pub count_is_old: bool,
 }
 
 /// A search through all keys under the root.

@@ -5,6 +5,7 @@ use super::links::LinkDeed;
 use crate::effect::Outcome;
 use crate::keymap::Mode;
 use crate::msg::{KeyMeta, RequestId};
+use crate::text;
 
 /// An action on one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,24 @@ pub struct Editor {
     pub touched: bool,
     /// Whether leaving would lose text and was asked for once already.
     pub leaving: bool,
+}
+
+impl Editor {
+    /// Nothing typed yet. `expect` is what the key is expected to be, 0 for absent.
+    pub fn new(key: &[u8], value: &str, expect: i64) -> Self {
+        Self {
+            key: TextInput::line(&text::escape(key)),
+            value: TextInput::multiline(value),
+            expect,
+            creating: false,
+            in_value: true,
+            saving: None,
+            problem: None,
+            theirs: None,
+            touched: false,
+            leaving: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

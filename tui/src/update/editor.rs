@@ -11,7 +11,6 @@ use crate::effect::{Effect, Write};
 use crate::key::Key;
 use crate::model::Model;
 use crate::model::cluster::Tone;
-use crate::model::line::TextInput;
 use crate::model::overlay::{Command, Confirm, Editor, Overlay, Subject};
 use crate::msg::{Failure, FailureKind, KeyMeta, Reply, RequestId};
 use crate::text;
@@ -30,18 +29,7 @@ fn may_write(model: &mut Model) -> bool {
 /// Opens the editor for a key that does not exist yet.
 pub fn create(model: &mut Model, under: &[u8]) -> Vec<Effect> {
     if may_write(model) {
-        let editor = Editor {
-            key: TextInput::line(&text::escape(under)),
-            value: TextInput::multiline(""),
-            expect: 0,
-            creating: true,
-            in_value: false,
-            saving: None,
-            problem: None,
-            theirs: None,
-            touched: false,
-            leaving: false,
-        };
+        let editor = Editor { creating: true, in_value: false, ..Editor::new(under, "", 0) };
         model.overlay = Some(Overlay::Editor(Box::new(editor)));
     }
     Vec::new()
@@ -66,18 +54,8 @@ pub fn edit(model: &mut Model) -> Vec<Effect> {
         model.say(Tone::Warn, format!("values over {limit} are not edited here"));
         return Vec::new();
     }
-    let editor = Editor {
-        key: TextInput::line(&text::escape(&meta.key)),
-        value: TextInput::multiline(&text::escape_lines(&bytes)),
-        expect: if model.keys.pane.gone { 0 } else { meta.mod_revision },
-        creating: false,
-        in_value: true,
-        saving: None,
-        problem: None,
-        theirs: None,
-        touched: false,
-        leaving: false,
-    };
+    let expect = if model.keys.pane.gone { 0 } else { meta.mod_revision };
+    let editor = Editor::new(&meta.key, &text::escape_lines(&bytes), expect);
     model.overlay = Some(Overlay::Editor(Box::new(editor)));
     Vec::new()
 }
@@ -258,7 +236,7 @@ fn on_conflict(editor: &mut Editor, current: Option<(KeyMeta, Vec<u8>)>) {
                 )
             });
             editor.expect = meta.mod_revision;
-            editor.theirs = Some(value::decode(&bytes, Format::Auto).lines);
+            editor.theirs = Some(value::decode(&bytes, Format::Auto, usize::MAX).lines);
         }
         None => {
             editor.problem =

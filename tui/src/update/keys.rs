@@ -46,6 +46,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Last => step(model, i64::from(i32::MAX)),
         Action::NextPane | Action::PreviousPane => model.keys.focus_value ^= true,
         Action::Open => return open(model),
+        Action::Unfold => return unfold(model),
         Action::Close => return close(model),
         Action::Parent => return go_up(model),
         Action::Back => return back(model),
@@ -133,6 +134,20 @@ fn open(model: &mut Model) -> Vec<Effect> {
             }
             return listing::request(model, &prefix).into_iter().collect();
         }
+    }
+    Vec::new()
+}
+
+/// Unfolds the directory, or goes to the first row in it.
+fn unfold(model: &mut Model) -> Vec<Effect> {
+    let keys = &mut model.keys;
+    let Some(row) = keys.current() else { return Vec::new() };
+    if !matches!(row.kind, RowKind::Directory { open: true, .. }) {
+        return open(model);
+    }
+    let depth = row.depth;
+    if keys.rows.get(keys.cursor + 1).is_some_and(|next| next.depth > depth) {
+        step(model, 1);
     }
     Vec::new()
 }
@@ -257,12 +272,9 @@ pub fn on_changes(
         return Vec::new();
     }
     model.keys.live = Live::On;
-    let touched = |key: &Vec<u8>| changes.iter().any(|change| change.meta.key == *key);
-    let read_again = model.keys.pane.key.as_ref().is_some_and(touched);
+    let changed: Vec<Vec<u8>> = changes.iter().map(|change| change.meta.key.clone()).collect();
     let mut effects = listing::on_changes(model, revision, changes);
-    if read_again {
-        effects.extend(pane::read(model));
-    }
+    effects.extend(pane::on_changes(model, &changed));
     effects
 }
 

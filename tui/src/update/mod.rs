@@ -23,6 +23,8 @@ use crate::action::Action;
 use crate::effect::{Effect, Outcome};
 use crate::hit::Hit;
 use crate::key::Key;
+use crate::keymap::Mode;
+use crate::layout;
 use crate::model::cluster::Tone;
 use crate::model::overlay::{Command, Overlay};
 use crate::model::time::Now;
@@ -48,6 +50,14 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         model.toast = None;
     }
     let mut effects = match msg {
+        // What is not seen is not worked with; leaving is always possible.
+        Msg::Key(key) if layout::is_too_small(model.size) => {
+            match model.keymap.action(Mode::Global, key) {
+                Some(Action::Interrupt) => interrupt(model),
+                _ => Vec::new(),
+            }
+        }
+        Msg::Paste(_) if layout::is_too_small(model.size) => Vec::new(),
         Msg::Key(key) => on_key(model, key),
         Msg::Paste(text) => overlay::paste(model, &text),
         Msg::Click(hit) => on_click(model, hit),
@@ -290,6 +300,8 @@ fn on_wheel(model: &mut Model, hit: Hit, lines: i32) -> Vec<Effect> {
     Vec::new()
 }
 
+#[cfg(test)]
+mod keys_tests;
 #[cfg(test)]
 pub mod lab_tests;
 #[cfg(test)]

@@ -13,6 +13,10 @@ use crate::value;
 
 /// Points the pane at the row under the cursor.
 pub fn upkeep(model: &mut Model) -> Vec<Effect> {
+    if model.keys.pane.columns != columns(model) {
+        lay_out(model);
+        scroll(model, 0);
+    }
     let target = model.keys.current().map(|row| row.kind.clone());
     let pane = &mut model.keys.pane;
     match target {
@@ -40,8 +44,11 @@ pub fn upkeep(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// Reads the pane's key again, keeping what is shown until the answer is there.
+/// Reads what the pane is about again, keeping what is shown until the answer is there.
 pub fn read(model: &mut Model) -> Vec<Effect> {
+    if model.keys.pane.directory.is_some() {
+        return count(model);
+    }
     let Some(key) = model.keys.pane.key.clone() else { return Vec::new() };
     if model.keys.pane.waiting.is_some() {
         return Vec::new();
@@ -54,6 +61,10 @@ pub fn read(model: &mut Model) -> Vec<Effect> {
 
 fn count(model: &mut Model) -> Vec<Effect> {
     let Some(prefix) = model.keys.pane.directory.clone() else { return Vec::new() };
+    if model.keys.pane.count_waiting.is_some() {
+        return Vec::new();
+    }
+    model.keys.pane.count_is_old = false;
     let id = model.next_id();
     let serializable = reads_locally(model);
     model.keys.pane.count_waiting = Some(id);
@@ -75,7 +86,10 @@ pub fn on_reply(
     if pane.count_waiting == Some(id) {
         pane.count_waiting = None;
         match outcome {
-            Ok(Reply::Count { count }) => pane.count = Some(count),
+            Ok(Reply::Count { count }) => {
+                pane.count = Some(count);
+                pane.failure = None;
+            }
             Ok(_) => {}
             Err(failure) => pane.failure = Some(failure),
         }
@@ -98,22 +112,20 @@ fn on_value(model: &mut Model, outcome: Result<Reply, Failure>) -> Vec<Effect> {
         Ok(Reply::Value { found, .. }) => {
             pane.gone = found.is_none();
             pane.failure = None;
-            if let Some((meta, bytes)) = &found {
+            if let Some((meta, bytes)) = found {
                 lease = meta.lease;
-                let unchanged = pane.found.as_ref().is_some_and(|(old, _)| old == meta);
+                let unchanged = pane.found.as_ref().is_some_and(|(old, _)| *old == meta);
                 if !unchanged {
-                    pane.decoded = value::decode(bytes, pane.format);
+                    pane.found = Some((meta, bytes));
+                    lay_out(model);
                 }
-            }
-            if found.is_some() {
-                pane.found = found;
             }
         }
         Ok(_) => {}
         Err(failure) => pane.failure = Some(failure),
     }
     if lease == 0 {
-        pane.lease = None;
+        model.keys.pane.lease = None;
         return Vec::new();
     }
     read_lease(model, lease)
@@ -129,15 +141,27 @@ fn read_lease(model: &mut Model, lease: i64) -> Vec<Effect> {
     vec![Effect::Lease { id, lease }]
 }
 
+/// Keys came, went or changed: what the pane shows of them is read again.
+pub fn on_changes(model: &mut Model, changed: &[Vec<u8>]) -> Vec<Effect> {
+    let pane = &mut model.keys.pane;
+    if let Some(prefix) = &pane.directory {
+        // Counted once a round at most, however many there are.
+        pane.count_is_old |= changed.iter().any(|key| key.starts_with(prefix));
+    } else if pane.key.as_ref().is_some_and(|key| changed.contains(key)) {
+        return read(model);
+    }
+    Vec::new()
+}
+
 /// Once a round: a kept-alive lease does not run out, so it is asked again; a failed read is
-/// tried again.
+/// tried again; keys that came or went are counted.
 pub fn on_round(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
     let lease = model.keys.pane.found.as_ref().map_or(0, |(meta, _)| meta.lease);
     if lease != 0 && !model.keys.pane.gone && model.cluster.rounds.is_multiple_of(3) {
         effects.extend(read_lease(model, lease));
     }
-    if model.keys.pane.failure.is_some() {
+    if model.keys.pane.failure.is_some() || model.keys.pane.count_is_old {
         effects.extend(read(model));
     }
     effects
@@ -147,8 +171,20 @@ pub fn next_format(model: &mut Model) {
     let pane = &mut model.keys.pane;
     pane.format = pane.format.next();
     pane.scroll = 0;
+    lay_out(model);
+}
+
+fn columns(model: &Model) -> usize {
+    layout::value_columns(layout::keys(model.size).value)
+}
+
+/// Makes the lines of the value that was found.
+fn lay_out(model: &mut Model) {
+    let columns = columns(model);
+    let pane = &mut model.keys.pane;
+    pane.columns = columns;
     if let Some((_, bytes)) = &pane.found {
-        pane.decoded = value::decode(bytes, pane.format);
+        pane.decoded = value::decode(bytes, pane.format, columns);
     }
 }
 

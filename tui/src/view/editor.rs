@@ -49,7 +49,10 @@ pub fn draw(model: &Model, editor: &Editor, canvas: &mut Canvas<'_>) {
         y += 1;
     }
     let rest = inner.bottom().saturating_sub(y);
-    let theirs = editor.theirs.as_ref().map_or(0, |lines| (lines.len() as u16 + 1).min(rest / 2));
+    let theirs = editor
+        .theirs
+        .as_ref()
+        .map_or(0, |lines| (lines.len() + 1).min(usize::from(rest / 2)) as u16);
     value(canvas, Rect::new(left, y, room, rest - theirs), &editor.value, editor.in_value);
     if let Some(lines) = &editor.theirs
         && theirs > 0

@@ -40,7 +40,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) -> Hits {
     let mut canvas =
         Canvas { buffer: frame.buffer_mut(), theme, hits: Hits::default(), cursor: None };
     canvas.tint(area, Role::Text);
-    if area.width < layout::LEAST.0 || area.height < layout::LEAST.1 {
+    if layout::is_too_small((area.width, area.height)) {
         too_small(&mut canvas, area);
         return canvas.hits;
     }
