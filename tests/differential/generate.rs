@@ -4,7 +4,7 @@
 //! the same run again as long as etcd's answers are the same. Keys, ends and revisions come
 //! from small sets, so that requests meet each other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use prost::Message as _;
 use proto::etcdserverpb as pb;
@@ -49,6 +49,8 @@ pub struct Generator {
     pub reference: Reference,
     /// What is asked before anything else.
     pub planned: VecDeque<Ask>,
+    /// Where a role's rights to ranges end, by the key they begin at.
+    pub ends: BTreeMap<(&'static str, bytes::Bytes), bytes::Bytes>,
     /// Nothing was asked yet.
     pub fresh: bool,
     revision: i64,
@@ -66,6 +68,7 @@ impl Generator {
             random: StdRng::seed_from_u64(seed),
             reference: Reference::of(engine),
             planned: VecDeque::new(),
+            ends: BTreeMap::new(),
             fresh: true,
             revision: 1,
             compacted: 0,

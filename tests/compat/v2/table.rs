@@ -144,6 +144,7 @@ const KEYS: &[&str] = &[
     "GET /%00",
     "GET //slash",
     "PUT /./slash value=1",
+    "PUT /./slash? value=1",
     "GET /../keys/slash?a=b",
     "GET /%2e%2e/x",
     "PUT /%e9 value=1",

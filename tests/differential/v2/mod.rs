@@ -21,7 +21,7 @@ use generate::{Ask, Generator, Request};
 use http::Answer;
 
 /// Requests in a run, unless the environment says otherwise.
-const REQUESTS: u64 = 600;
+const REQUESTS: u64 = 300;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
