@@ -16,6 +16,8 @@
 //! resolving host names, and opening ports.
 
 mod config_file;
+#[cfg(test)]
+mod document;
 pub mod groups;
 mod options;
 mod syntax;

@@ -17,6 +17,7 @@ mod pki;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod etcdctl;
 mod patroni;
 mod script;
 mod world;
@@ -55,7 +56,7 @@ fn python_etcd3() {
 
 #[test]
 fn python_etcd3_with_tls() {
-    all_checks_hold(Client::Python("etcd3"), Wire::Tls);
+    all_checks_hold_with_users(Client::Python("etcd3"), Wire::Tls);
 }
 
 /// It knows no TLS.
@@ -92,7 +93,7 @@ fn node_etcd3() {
 
 #[test]
 fn node_etcd3_with_tls() {
-    all_checks_hold(Client::Node, Wire::Tls);
+    all_checks_hold_with_users(Client::Node, Wire::Tls);
 }
 
 #[test]

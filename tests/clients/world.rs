@@ -103,6 +103,17 @@ impl World {
         words
     }
 
+    /// The same for the flags of `ETCDCTL_API=2 etcdctl`.
+    pub fn arguments_of_api_2(&self) -> Vec<String> {
+        let names =
+            [("--cacert=", "--ca-file="), ("--cert=", "--cert-file="), ("--key=", "--key-file=")];
+        let renamed = |word: String| {
+            let name = names.iter().find(|(new, _)| word.starts_with(new));
+            name.map_or(word.clone(), |(new, old)| word.replacen(new, old, 1))
+        };
+        self.arguments().into_iter().map(renamed).collect()
+    }
+
     fn etcdctl(&self, endpoints: &str, words: &str) -> Result<(), String> {
         let output = Command::new(Ctl::V35.program()?)
             .env("ETCDCTL_API", "3")

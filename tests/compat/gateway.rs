@@ -263,7 +263,9 @@ fn paths_and_methods(engine: Engine) {
     for path in ["/v3beta/kv/range", "/v3/kv/range?x=1", "/v3/kv/ra%6Ege"] {
         done(&url, path, range);
     }
-    let kinds = ["text/plain", "application/x-www-form-urlencoded", "application/json"];
+    // What is sent by HTTP/1 is no gRPC, whatever it calls itself.
+    let kinds =
+        ["text/plain", "application/x-www-form-urlencoded", "application/json", "application/grpc"];
     for kind in kinds {
         let headers = [("Content-Type", kind), ("Accept", "application/xml")];
         assert_eq!(http::send(&url, "POST", "/v3/kv/range", &headers, range).status, 200, "{kind}");
@@ -272,6 +274,8 @@ fn paths_and_methods(engine: Engine) {
         assert_eq!(send(&url, path, "{}").status, 404, "{path}");
     }
     assert_eq!(send(&url, "/v3alpha/kv/range", range).status, 404);
+    let mut answer = send(&url, "/v3/kv/ran%zzge", range);
+    assert_eq!((answer.status, answer.text().as_str()), (400, "400 Bad Request"));
     for method in ["GET", "PUT", "DELETE", "PATCH"] {
         let mut answer = http::send(&url, method, "/v3/kv/range", &[], range);
         if engine == Engine::Ours {
@@ -282,9 +286,11 @@ fn paths_and_methods(engine: Engine) {
         }
     }
     assert_eq!(http::send(&url, "OPTIONS", "/v3/kv/range", &[], "").status, 200);
-    let moved = send(&url, "/v3//kv/range", range);
-    assert!([301, 307].contains(&moved.status), "{}", moved.status);
-    assert_eq!(moved.header("location"), Some("/v3/kv/range"));
+    for path in ["/v3//kv/range?a=b", "/v3/./kv/range?a=b", "/v3/x/../kv/range?a=b"] {
+        let moved = send(&url, path, range);
+        assert!([301, 307].contains(&moved.status), "{path}: {}", moved.status);
+        assert_eq!(moved.header("location"), Some("/v3/kv/range?a=b"), "{path}");
+    }
 }
 
 /// The next result of a stream.

@@ -2,6 +2,9 @@
 
 use proto::etcdserverpb as pb;
 
+use crate::malformed::Malformed;
+use crate::users::{Users, Who};
+
 /// Lease ids from here on name what a server picked itself: `PICKED + 2` is the third lease
 /// of that kind. A server never sees such a number, see [`crate::normal`].
 pub const PICKED: i64 = i64::MIN + 1_000;
@@ -42,4 +45,16 @@ pub enum Ask {
     /// Waits until all watchers have caught up, and compares all they got since.
     CatchUp,
     Progress,
+    /// A watch on a stream of its own, until its last event has come.
+    WatchOnce(pb::WatchCreateRequest),
+    /// A lock of this name is taken with this lease, and left.
+    Lock(String, i64),
+    /// An election of this name is won with this lease, used, and left.
+    Elect(String, i64),
+    /// Something for the gateway that is no request, or hardly one.
+    Malformed(Malformed),
+    /// Users, roles and rights.
+    Users(Users),
+    /// Asked by somebody.
+    As(Who, Box<Ask>),
 }

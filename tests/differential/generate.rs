@@ -4,6 +4,9 @@
 //! the same run again as long as etcd's answers are the same. Keys, ends and revisions come
 //! from small sets, so that requests meet each other.
 
+use std::collections::{BTreeMap, VecDeque};
+
+use prost::Message as _;
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::compare::TargetUnion;
 use proto::etcdserverpb::request_op::Request;
@@ -13,6 +16,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use crate::accepted::Reference;
 use crate::ask::{Ask, PICKED};
+use crate::malformed::Malformed;
 use crate::support::tools::Engine;
 
 const KEYS: &[&[u8]] = &[
@@ -41,8 +45,14 @@ const VALUES: &[&[u8]] = &[b"", b"1", b"2", b"10", b"\0", b"\xff\xfe", b"a longe
 
 /// The next request of a run.
 pub struct Generator {
-    random: StdRng,
-    reference: Reference,
+    pub random: StdRng,
+    pub reference: Reference,
+    /// What is asked before anything else.
+    pub planned: VecDeque<Ask>,
+    /// Where a role's rights to ranges end, by the key they begin at.
+    pub ends: BTreeMap<(&'static str, bytes::Bytes), bytes::Bytes>,
+    /// Nothing was asked yet.
+    pub fresh: bool,
     revision: i64,
     compacted: i64,
     /// A compaction is next: the watches had to catch up before it.
@@ -57,6 +67,9 @@ impl Generator {
         Generator {
             random: StdRng::seed_from_u64(seed),
             reference: Reference::of(engine),
+            planned: VecDeque::new(),
+            ends: BTreeMap::new(),
+            fresh: true,
             revision: 1,
             compacted: 0,
             compaction: false,
@@ -90,19 +103,74 @@ impl Generator {
         }
     }
 
-    fn one_in(&mut self, n: u32) -> bool {
+    /// The next request of a run by the gateway.
+    pub fn next_by_gateway(&mut self) -> Ask {
+        match self.random.random_range(0..10) {
+            0..3 => Ask::Malformed(self.malformed()),
+            3 => {
+                let mut watch = self.new_watch();
+                // etcd's gateway cannot write what is less than 0 into a list of choices.
+                watch.filters.retain(|filter| *filter >= 0);
+                Ask::WatchOnce(watch)
+            }
+            4 if self.one_in(4) => match self.one_in(2) {
+                // The keys have the lease's id in them, so it is none that a server picked.
+                true => Ask::Lock("lock".into(), self.random.random_range(1..6)),
+                false => Ask::Elect("election".into(), self.random.random_range(1..6)),
+            },
+            _ => match self.next() {
+                // That path was another method's.
+                Ask::HashKv(_) if !self.reference.has_hashkv_path => Ask::Status,
+                ask => ask,
+            },
+        }
+    }
+
+    /// A request that only reads: it is about to be put wrong, and may come out right.
+    fn malformed(&mut self) -> Malformed {
+        let range = pb::RangeRequest {
+            key: self.key(),
+            range_end: self.end(),
+            revision: self.some_revision(),
+            limit: self.pick(&[0, 1, 5]),
+            serializable: self.one_in(2),
+            keys_only: self.one_in(4),
+            ..Default::default()
+        };
+        let (method, request) = match self.random.random_range(0..10) {
+            0..6 => ("etcdserverpb.KV/Range", range.encode_to_vec()),
+            6 | 7 => {
+                let compare = vec![self.compare(), self.compare()];
+                let read = || pb::RequestOp { request: Some(Request::RequestRange(range.clone())) };
+                let (success, failure) = (vec![read()], vec![read()]);
+                let txn = pb::TxnRequest { compare, success, failure };
+                ("etcdserverpb.KV/Txn", txn.encode_to_vec())
+            }
+            8 => {
+                let request = pb::LeaseTimeToLiveRequest { id: self.lease_id(), keys: true };
+                ("etcdserverpb.Lease/LeaseTimeToLive", request.encode_to_vec())
+            }
+            _ => {
+                let request = pb::AuthenticateRequest { name: "a".into(), password: "b".into() };
+                ("etcdserverpb.Auth/Authenticate", request.encode_to_vec())
+            }
+        };
+        Malformed { method, request, seed: self.random.random(), parser: self.reference.parser }
+    }
+
+    pub fn one_in(&mut self, n: u32) -> bool {
         self.random.random_ratio(1, n)
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from.choose(&mut self.random).expect("not empty").clone()
     }
 
-    fn key(&mut self) -> bytes::Bytes {
+    pub fn key(&mut self) -> bytes::Bytes {
         if self.one_in(4) { self.pick(&KEYS[..3]) } else { self.pick(KEYS) }.into()
     }
 
-    fn end(&mut self) -> bytes::Bytes {
+    pub fn end(&mut self) -> bytes::Bytes {
         match self.random.random_range(0..4) {
             0 | 1 => Default::default(),
             2 => b"\0".as_slice().into(),
@@ -151,7 +219,7 @@ impl Generator {
         }
     }
 
-    fn range(&mut self) -> pb::RangeRequest {
+    pub fn range(&mut self) -> pb::RangeRequest {
         let mut request = pb::RangeRequest {
             key: self.key(),
             range_end: self.end(),
@@ -175,7 +243,7 @@ impl Generator {
         request
     }
 
-    fn put(&mut self) -> pb::PutRequest {
+    pub fn put(&mut self) -> pb::PutRequest {
         let mut request = pb::PutRequest {
             key: self.key(),
             value: self.value(),
@@ -193,13 +261,13 @@ impl Generator {
         request
     }
 
-    fn delete(&mut self) -> pb::DeleteRangeRequest {
+    pub fn delete(&mut self) -> pb::DeleteRangeRequest {
         // Deleting everything is rare, or there would never be much.
         let range_end = if self.one_in(3) { self.end() } else { Default::default() };
         pb::DeleteRangeRequest { key: self.key(), range_end, prev_kv: self.one_in(2) }
     }
 
-    fn txn(&mut self, depth: u32) -> pb::TxnRequest {
+    pub fn txn(&mut self, depth: u32) -> pb::TxnRequest {
         let count = self.random.random_range(0..4);
         let compare = (0..count).map(|_| self.compare()).collect();
         let success = self.ops(depth);
@@ -262,7 +330,7 @@ impl Generator {
         }
     }
 
-    fn lease(&mut self) -> Ask {
+    pub fn lease(&mut self) -> Ask {
         let id = self.lease_id();
         match self.random.random_range(0..10) {
             0..3 => {
@@ -296,7 +364,7 @@ impl Generator {
         }
     }
 
-    fn new_watch(&mut self) -> pb::WatchCreateRequest {
+    pub fn new_watch(&mut self) -> pb::WatchCreateRequest {
         let count = self.pick(&[0, 0, 1, 2]);
         let start_revision = match self.some_revision() {
             negative if negative < 0 && !self.reference.refuses_negative_watches => 0,
@@ -336,7 +404,7 @@ impl Generator {
         self.watch_ids
     }
 
-    fn compact(&mut self) -> pb::CompactionRequest {
+    pub fn compact(&mut self) -> pb::CompactionRequest {
         let span = self.revision - self.compacted;
         let revision = match self.random.random_range(0..4) {
             0 => self.some_revision(),

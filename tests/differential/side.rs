@@ -1,20 +1,18 @@
 //! One of the two servers, and how it is asked.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use proto::etcdserverpb as pb;
-use proto::etcdserverpb::cluster_client::ClusterClient;
-use proto::etcdserverpb::kv_client::KvClient;
-use proto::etcdserverpb::lease_client::LeaseClient;
-use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::request_op::Request;
 
 use crate::ask::Ask;
 use crate::normal::{Names, header};
-use crate::support::client::{Client, Refusal};
+use crate::support::client::Refusal;
 use crate::support::cluster::Cluster;
 use crate::support::tools::Engine;
 use crate::watching::Watching;
+use crate::wire::{Way, Wire};
 
 /// Where a learner is said to be; nothing listens there.
 const LEARNER_URL: &str = "http://127.0.0.1:9";
@@ -22,25 +20,38 @@ const LEARNER_URL: &str = "http://127.0.0.1:9";
 /// A running server and what the run knows about it.
 pub struct Side {
     engine: Engine,
-    names: Names,
-    watching: Watching,
-    client: Client,
+    pub names: Names,
+    pub wire: Wire,
+    /// The tokens that users were given last.
+    pub tokens: BTreeMap<String, String>,
+    watching: Option<Watching>,
     revision: i64,
     compacted: i64,
     _cluster: Cluster,
 }
 
 impl Side {
-    pub fn start(engine: Engine) -> Side {
-        let cluster = Cluster::start(engine, 1, &[]);
-        let client = cluster.client(0);
+    pub fn start(engine: Engine, way: Way) -> Side {
+        let cluster = Cluster::start(engine, 1, &["--bcrypt-cost=4"]);
         let node = &cluster.nodes[0];
         let names = Names::new(vec![
             (node.client_url(), "the node's client URL"),
             (node.peer_url(), "the node's peer URL"),
         ]);
-        let watching = Watching::open(&client);
-        Side { engine, names, watching, client, revision: 1, compacted: 0, _cluster: cluster }
+        // By the gateway a stream of watches cannot be asked for more once it is open.
+        let is_stream = matches!(way, Way::Grpc);
+        let wire = Wire::new(&node.client_url(), way);
+        let watching = is_stream.then(|| Watching::open(&wire.client));
+        Side {
+            engine,
+            names,
+            wire,
+            tokens: BTreeMap::new(),
+            watching,
+            revision: 1,
+            compacted: 0,
+            _cluster: cluster,
+        }
     }
 
     /// The newest revision an answer told of.
@@ -79,7 +90,10 @@ impl Side {
             | Ask::Learner => self.cluster(ask),
             Ask::MoveLeader(target_id) => {
                 let request = pb::MoveLeaderRequest { target_id: *target_id };
-                told(self.client.wait(self.maintenance().move_leader(request)))
+                self.ask::<_, pb::MoveLeaderResponse>(
+                    "etcdserverpb.Maintenance/MoveLeader",
+                    request,
+                )
             }
             Ask::HashKv(revision) => self.hash_kv(*revision),
             Ask::Alarms => self.alarm(pb::alarm_request::AlarmAction::Get),
@@ -87,25 +101,50 @@ impl Side {
             Ask::Status => self.status(),
             Ask::Defragment => {
                 let request = pb::DefragmentRequest::default();
-                told(self.client.wait(self.maintenance().defragment(request)))
+                self.ask::<_, pb::DefragmentResponse>(
+                    "etcdserverpb.Maintenance/Defragment",
+                    request,
+                )
             }
-            Ask::Watch(request) => self.watching.create(&self.client, request),
-            Ask::CancelWatch(id) => self.watching.cancel(&self.client, *id),
-            Ask::CatchUp => self.watching.catch_up(&self.client, &self.names, self.compacted),
-            Ask::Progress => {
-                self.watching.progress(&self.client, &self.names, (self.revision, self.compacted))
-            }
+            Ask::Watch(_) | Ask::CancelWatch(_) | Ask::CatchUp | Ask::Progress => self.watch(ask),
+            Ask::WatchOnce(request) => self.watch_once(request),
+            Ask::Lock(name, lease) => self.lock(name, *lease),
+            Ask::Elect(name, lease) => self.elect(name, *lease),
+            Ask::Malformed(request) => request.answer(&self.wire, &self.names),
+            Ask::Users(users) => self.users(users),
+            Ask::As(who, ask) => self.answer_as(who, ask),
         }
     }
 
-    fn saw(&mut self, header: &Option<pb::ResponseHeader>) {
+    fn watch(&mut self, ask: &Ask) -> String {
+        let Some(watching) = &mut self.watching else { return "there is no stream".into() };
+        let client = &self.wire.client;
+        match ask {
+            Ask::Watch(request) => watching.create(client, request),
+            Ask::CancelWatch(id) => watching.cancel(client, *id),
+            Ask::CatchUp => watching.catch_up(client, &self.names, self.compacted),
+            _ => watching.progress(client, &self.names, (self.revision, self.compacted)),
+        }
+    }
+
+    /// Asks what has nothing in its answer that differs from server to server.
+    fn ask<Q, A>(&mut self, method: &'static str, request: Q) -> String
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + Debug + 'static,
+    {
+        told(self.wire.call::<Q, A>(method, request))
+    }
+
+    pub fn saw(&mut self, header: &Option<pb::ResponseHeader>) {
         if let Some(header) = header {
             self.revision = self.revision.max(header.revision);
         }
     }
 
     fn range(&mut self, request: &pb::RangeRequest) -> String {
-        let mut answer = self.client.range(request.clone());
+        let mut answer: Result<pb::RangeResponse, _> =
+            self.wire.call("etcdserverpb.KV/Range", request.clone());
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             self.names.range(request, answer);
@@ -116,7 +155,7 @@ impl Side {
     fn put(&mut self, request: &pb::PutRequest) -> String {
         let mut request = request.clone();
         request.lease = self.names.real_lease(request.lease);
-        let mut answer = self.client.wait(self.kv().put(request));
+        let mut answer: Result<pb::PutResponse, _> = self.wire.call("etcdserverpb.KV/Put", request);
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             self.names.put(answer);
@@ -125,7 +164,8 @@ impl Side {
     }
 
     fn delete(&mut self, request: &pb::DeleteRangeRequest) -> String {
-        let mut answer = self.client.wait(self.kv().delete_range(request.clone()));
+        let mut answer: Result<pb::DeleteRangeResponse, _> =
+            self.wire.call("etcdserverpb.KV/DeleteRange", request.clone());
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             self.names.delete(answer);
@@ -136,7 +176,8 @@ impl Side {
     fn txn(&mut self, request: &pb::TxnRequest) -> String {
         let mut request = request.clone();
         self.real_leases(&mut request);
-        let mut answer = self.client.wait(self.kv().txn(request.clone()));
+        let mut answer: Result<pb::TxnResponse, _> =
+            self.wire.call("etcdserverpb.KV/Txn", request.clone());
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             self.names.txn(&request, answer);
@@ -155,7 +196,8 @@ impl Side {
     }
 
     fn compact(&mut self, request: &pb::CompactionRequest) -> String {
-        let mut answer = self.client.wait(self.kv().compact(*request));
+        let mut answer: Result<pb::CompactionResponse, _> =
+            self.wire.call("etcdserverpb.KV/Compact", *request);
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             self.compacted = self.compacted.max(request.revision);
@@ -165,7 +207,8 @@ impl Side {
     }
 
     fn grant(&mut self, request: &pb::LeaseGrantRequest) -> (String, Option<i64>) {
-        let mut answer = self.client.wait(self.lease().lease_grant(*request));
+        let mut answer: Result<pb::LeaseGrantResponse, _> =
+            self.wire.call("etcdserverpb.Lease/LeaseGrant", *request);
         let mut id = None;
         if let Ok(answer) = &mut answer {
             header(&mut answer.header);
@@ -181,7 +224,8 @@ impl Side {
 
     fn revoke(&mut self, id: i64) -> String {
         let request = pb::LeaseRevokeRequest { id: self.names.real_lease(id) };
-        let mut answer = self.client.wait(self.lease().lease_revoke(request));
+        let mut answer: Result<pb::LeaseRevokeResponse, _> =
+            self.wire.call("etcdserverpb.Lease/LeaseRevoke", request);
         if let Ok(answer) = &mut answer {
             self.saw(&answer.header);
             header(&mut answer.header);
@@ -192,7 +236,8 @@ impl Side {
     fn time_to_live(&mut self, request: &pb::LeaseTimeToLiveRequest) -> String {
         let id = self.names.real_lease(request.id);
         let request = pb::LeaseTimeToLiveRequest { id, ..*request };
-        let mut answer = self.client.wait(self.lease().lease_time_to_live(request));
+        let mut answer: Result<pb::LeaseTimeToLiveResponse, _> =
+            self.wire.call("etcdserverpb.Lease/LeaseTimeToLive", request);
         if let Ok(answer) = &mut answer {
             self.names.time_to_live(answer);
         }
@@ -201,7 +246,8 @@ impl Side {
 
     fn leases(&mut self) -> String {
         let request = pb::LeaseLeasesRequest::default();
-        let mut answer = self.client.wait(self.lease().lease_leases(request));
+        let mut answer: Result<pb::LeaseLeasesResponse, _> =
+            self.wire.call("etcdserverpb.Lease/LeaseLeases", request);
         if let Ok(answer) = &mut answer {
             header(&mut answer.header);
             for lease in &mut answer.leases {
@@ -218,58 +264,58 @@ impl Side {
             .iter()
             .map(|id| pb::LeaseKeepAliveRequest { id: self.names.real_lease(*id) })
             .collect();
-        let mut leases = self.lease();
-        let names = &self.names;
-        let call = async {
-            let mut told = Vec::new();
-            let mut answers = leases.lease_keep_alive(tokio_stream::iter(real)).await?.into_inner();
-            while let Some(mut answer) = answers.message().await? {
+        let mut left = real.len();
+        let answers: Result<Vec<pb::LeaseKeepAliveResponse>, _> =
+            self.wire.stream("etcdserverpb.Lease/LeaseKeepAlive", real, |_| {
+                left -= 1;
+                left == 0
+            });
+        told(answers.map(|mut answers| {
+            for answer in &mut answers {
                 header(&mut answer.header);
-                answer.id = names.lease(answer.id);
-                told.push(answer);
+                answer.id = self.names.lease(answer.id);
             }
-            Ok(told)
-        };
-        let answer: Result<_, tonic::Status> = self.client.block_on(call);
-        told(answer.map_err(Refusal::from))
+            answers
+        }))
     }
 
     /// A write that changes nothing. Until one has come through, etcd 3.5.1 may drop a change
     /// of the members that follows another, and never answer it.
     fn pass(&mut self) {
         let delete = pb::DeleteRangeRequest { key: "nothing".into(), ..Default::default() };
-        self.client.wait(self.kv().delete_range(delete)).expect("a delete of nothing");
+        // Without the right to it there is no change of members after it, either.
+        let _ = self.wire.call::<_, pb::DeleteRangeResponse>("etcdserverpb.KV/DeleteRange", delete);
     }
 
     fn cluster(&mut self, ask: &Ask) -> String {
         self.pass();
-        let mut client = ClusterClient::new(self.client.channel());
-        let wait = &self.client;
-        let members = match ask {
+        let answer = match ask {
             Ask::MemberList => {
                 let request = pb::MemberListRequest { linearizable: true };
-                let answer = wait.wait(client.member_list(request));
-                answer.map(|answer| (answer.header, answer.members))
+                let answer = self.wire.call("etcdserverpb.Cluster/MemberList", request);
+                answer.map(|answer: pb::MemberListResponse| (answer.header, answer.members))
             }
             Ask::MemberAdd(request) => {
-                let answer = wait.wait(client.member_add(request.clone()));
-                answer.map(|answer| (answer.header, answer.members))
+                let answer = self.wire.call("etcdserverpb.Cluster/MemberAdd", request.clone());
+                answer.map(|answer: pb::MemberAddResponse| (answer.header, answer.members))
             }
             Ask::MemberRemove(id) => {
-                let answer = wait.wait(client.member_remove(pb::MemberRemoveRequest { id: *id }));
-                answer.map(|answer| (answer.header, answer.members))
+                let request = pb::MemberRemoveRequest { id: *id };
+                let answer = self.wire.call("etcdserverpb.Cluster/MemberRemove", request);
+                answer.map(|answer: pb::MemberRemoveResponse| (answer.header, answer.members))
             }
             Ask::MemberUpdate(request) => {
-                let answer = wait.wait(client.member_update(request.clone()));
-                answer.map(|answer| (answer.header, answer.members))
+                let answer = self.wire.call("etcdserverpb.Cluster/MemberUpdate", request.clone());
+                answer.map(|answer: pb::MemberUpdateResponse| (answer.header, answer.members))
             }
             Ask::MemberPromote(id) => {
-                let answer = wait.wait(client.member_promote(pb::MemberPromoteRequest { id: *id }));
-                answer.map(|answer| (answer.header, answer.members))
+                let request = pb::MemberPromoteRequest { id: *id };
+                let answer = self.wire.call("etcdserverpb.Cluster/MemberPromote", request);
+                answer.map(|answer: pb::MemberPromoteResponse| (answer.header, answer.members))
             }
             _ => return self.learner(),
         };
-        told(members.map(|(mut head, mut members)| {
+        told(answer.map(|(mut head, mut members)| {
             header(&mut head);
             self.names.members(&mut members);
             (head, members)
@@ -277,11 +323,13 @@ impl Side {
     }
 
     fn learner(&mut self) -> String {
-        let mut client = ClusterClient::new(self.client.channel());
         let peer_ur_ls = vec![LEARNER_URL.to_string()];
         let request = pb::MemberAddRequest { peer_ur_ls, is_learner: true };
-        let added = self.client.wait(client.member_add(request));
-        let Ok(added) = added else { return told(added) };
+        let added = self.wire.call("etcdserverpb.Cluster/MemberAdd", request);
+        let added: pb::MemberAddResponse = match added {
+            Ok(added) => added,
+            Err(refusal) => return told::<()>(Err(refusal)),
+        };
         let member = added.member.unwrap_or_default();
         let mut lines = vec![format!("{} {:?}", member.is_learner, member.name)];
         lines.push(self.cluster(&Ask::MemberPromote(member.id)));
@@ -292,7 +340,9 @@ impl Side {
     }
 
     fn hash_kv(&mut self, revision: i64) -> String {
-        let answer = self.client.wait(self.maintenance().hash_kv(pb::HashKvRequest { revision }));
+        let request = pb::HashKvRequest { revision };
+        let answer: Result<pb::HashKvResponse, _> =
+            self.wire.call("etcdserverpb.Maintenance/HashKV", request);
         // The sum itself is each implementation's own.
         told(answer.map(|mut answer| {
             header(&mut answer.header);
@@ -306,7 +356,8 @@ impl Side {
             member_id: 0,
             alarm: pb::AlarmType::Nospace as i32,
         };
-        let mut answer = self.client.wait(self.maintenance().alarm(request));
+        let mut answer: Result<pb::AlarmResponse, _> =
+            self.wire.call("etcdserverpb.Maintenance/Alarm", request);
         if let Ok(answer) = &mut answer {
             header(&mut answer.header);
             for alarm in &mut answer.alarms {
@@ -327,7 +378,9 @@ impl Side {
     }
 
     fn status(&mut self) -> String {
-        told(self.client.status().map(|mut status| {
+        let request = pb::StatusRequest::default();
+        let status = self.wire.call("etcdserverpb.Maintenance/Status", request);
+        told(status.map(|mut status: pb::StatusResponse| {
             let own = status.header.as_ref().is_some_and(|h| h.member_id == status.leader);
             header(&mut status.header);
             let sizes = (status.db_size > 0, status.db_size >= status.db_size_in_use);
@@ -335,22 +388,10 @@ impl Side {
             (status.header, own, sizes, indexes, status.errors, status.is_learner)
         }))
     }
-
-    fn kv(&self) -> KvClient<tonic::transport::Channel> {
-        KvClient::new(self.client.channel())
-    }
-
-    fn lease(&self) -> LeaseClient<tonic::transport::Channel> {
-        LeaseClient::new(self.client.channel())
-    }
-
-    fn maintenance(&self) -> MaintenanceClient<tonic::transport::Channel> {
-        MaintenanceClient::new(self.client.channel())
-    }
 }
 
 /// An answer as text; a refusal is its code and its text.
-fn told<T: Debug>(answer: Result<T, Refusal>) -> String {
+pub fn told<T: Debug>(answer: Result<T, Refusal>) -> String {
     match answer {
         Ok(answer) => format!("{answer:?}"),
         Err(refusal) => format!("refused {:?} {:?}", refusal.code, refusal.text),

@@ -200,15 +200,7 @@ impl Watching {
     /// before it, unless it filters puts, and the delete at it, unless it filters deletes.
     fn wait_for(&mut self, client: &Client, id: i64, last: i64) {
         let request = self.watches[&id].request.clone();
-        let no_put =
-            request.filters.contains(&(pb::watch_create_request::FilterType::Noput as i32));
-        let no_delete =
-            request.filters.contains(&(pb::watch_create_request::FilterType::Nodelete as i32));
-        let expected = match (no_put, no_delete) {
-            (true, true) => return,
-            (false, true) => last - 1,
-            _ => last,
-        };
+        let Some(expected) = last_revision(&request, last) else { return };
         if request.start_revision > expected {
             return;
         }
@@ -253,6 +245,17 @@ impl Watching {
     }
 }
 
-fn revision(event: &Event) -> i64 {
+/// Of a put and then a delete at `last`: the revision of the later one that a watch hears of.
+pub fn last_revision(request: &pb::WatchCreateRequest, last: i64) -> Option<i64> {
+    use pb::watch_create_request::FilterType::{Nodelete, Noput};
+    let without = |kind| request.filters.contains(&(kind as i32));
+    match (without(Noput), without(Nodelete)) {
+        (true, true) => None,
+        (false, true) => Some(last - 1),
+        _ => Some(last),
+    }
+}
+
+pub fn revision(event: &Event) -> i64 {
     event.kv.as_ref().expect("a key").mod_revision
 }

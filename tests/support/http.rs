@@ -86,8 +86,12 @@ impl Answer {
         let mut text = Vec::new();
         if self.chunk.is_none() {
             let length = self.header("content-length").and_then(|length| length.parse().ok());
-            text.resize(length.unwrap_or(0), 0);
-            self.body.read_exact(&mut text).expect("a body");
+            if length.is_none() && self.header("connection") == Some("close") {
+                self.body.read_to_end(&mut text).expect("a body");
+            } else {
+                text.resize(length.unwrap_or(0), 0);
+                self.body.read_exact(&mut text).expect("a body");
+            }
         } else {
             while let Some(byte) = self.byte() {
                 text.push(byte);

@@ -5,18 +5,12 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use tonic::Status;
 
 /// gRPC's header.
 pub const HEADER: &str = "grpc-timeout";
 /// gRPC allows eight digits; more of the largest unit is beyond any clock anyway.
 const DIGITS_MAX: usize = 8;
-
-/// What the headers say; nothing if nothing, or nothing that can be understood.
-pub fn of(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(HEADER)?.to_str().ok().and_then(parse)
-}
 
 /// `5S`, `100m`: digits and a unit.
 pub fn parse(text: &str) -> Option<Duration> {
@@ -27,10 +21,14 @@ pub fn parse(text: &str) -> Option<Duration> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let count: u64 = digits.parse().ok()?;
+    of_unit(digits.parse().ok()?, unit)
+}
+
+/// So many of a unit.
+pub fn of_unit(count: u64, unit: &str) -> Option<Duration> {
     match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
+        "H" => Some(Duration::from_secs(count.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(count.saturating_mul(60))),
         "S" => Some(Duration::from_secs(count)),
         "m" => Some(Duration::from_millis(count)),
         "u" => Some(Duration::from_micros(count)),

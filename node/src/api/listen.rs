@@ -63,10 +63,13 @@ impl Port {
         if let Some(certificate) = &self.certificate {
             request.extensions_mut().insert(certificate.clone());
         }
-        let is_grpc = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        // There is no gRPC by HTTP/1: whoever calls a request so is still held to the rules of
+        // pages and hosts.
+        let is_grpc = request.version() == Version::HTTP_2
+            && request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         match (is_grpc, self.traffic) {
             (true, Traffic::All | Traffic::Grpc) => self.services.answer(request).await,
             (false, Traffic::Grpc) => {
@@ -98,6 +101,9 @@ impl Port {
     /// Answers a request that is not gRPC and may be made.
     async fn serve_plain(&mut self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
+        if !has_sense(path) {
+            return whole(plain::text(StatusCode::BAD_REQUEST, "400 Bad Request"));
+        }
         if self.services.service.member.config.grpc_gateway && gateway::serves(path) {
             return gateway::answer(&self.services, request).await;
         }
@@ -107,6 +113,14 @@ impl Port {
         }
         whole(plain::answer(service, &request).await)
     }
+}
+
+/// Whether each `%` of a path is followed by the two digits of a byte.
+fn has_sense(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 fn whole(reply: plain::Reply) -> Response<Body> {

@@ -304,12 +304,15 @@ impl Auth {
             key: bytes::Bytes::copy_from_slice(&given.key),
             range_end: bytes::Bytes::copy_from_slice(&given.range_end),
         };
-        let place = permissions.binary_search_by(|other| {
-            (&other.key, &other.range_end).cmp(&(&granted.key, &granted.range_end))
-        });
-        match place {
-            Ok(place) => permissions[place] = granted,
-            Err(place) => permissions.insert(place, granted),
+        let same =
+            |other: &Permission| other.key == granted.key && other.range_end == granted.range_end;
+        match permissions.iter().position(same) {
+            Some(place) => permissions[place] = granted,
+            None => {
+                // By key, and those of one key in the order they were granted in, as in etcd.
+                let place = permissions.partition_point(|other| other.key <= granted.key);
+                permissions.insert(place, granted);
+            }
         }
         *entry = Role::new(permissions);
         self.revision += 1;

@@ -101,6 +101,20 @@ fn a_permission_for_no_key_is_refused() {
 }
 
 #[test]
+fn rights_are_listed_by_key_and_then_as_they_were_granted() {
+    let ends = [&b"z"[..], b"", b"\0", b"b"];
+    let mut auth = on(&ends.map(|end| permission(Type::Read, b"a", end)));
+    auth.grant_permission("r", Some(&permission(Type::Read, b"A", b""))).unwrap();
+    // One that is granted again stays where it is.
+    auth.grant_permission("r", Some(&permission(Type::Write, b"a", b""))).unwrap();
+    let listed = auth.role("r").unwrap().permissions();
+    let keys: Vec<_> = listed.iter().map(|one| (&one.key[..], &one.range_end[..])).collect();
+    let mut expected = vec![(&b"A"[..], &b""[..])];
+    expected.extend(ends.map(|end| (&b"a"[..], end)));
+    assert_eq!(keys, expected);
+}
+
+#[test]
 fn a_grant_for_the_same_range_replaces_the_first() {
     let mut auth = on(&[permission(Type::Readwrite, b"a", b"c")]);
     auth.grant_permission("r", Some(&permission(Type::Read, b"a", b"c"))).unwrap();

@@ -20,6 +20,7 @@ const FLAGS: &[Flag] = &[
     duration("experimental-warning-apply-duration", "100ms", ""),
     duration("experimental-warning-unary-request-duration", "300ms", ""),
     boolean("experimental-memory-mlock", "false", ""),
+    boolean("experimental-peer-skip-client-san-verification", "false", ""),
     boolean("experimental-enable-distributed-tracing", "false", ""),
     text("experimental-distributed-tracing-address", "localhost:4317", ""),
     text("experimental-distributed-tracing-service-name", "etcd", ""),
@@ -53,7 +54,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// The earlier name and the one it became.
-const RENAMED: &[(&str, &str)] = &[
+pub const RENAMED: &[(&str, &str)] = &[
     ("experimental-backend-bbolt-freelist-type", "backend-bbolt-freelist-type"),
     ("experimental-bootstrap-defrag-threshold-megabytes", "bootstrap-defrag-threshold-megabytes"),
     ("experimental-compaction-batch-limit", "compaction-batch-limit"),
@@ -62,6 +63,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("experimental-warning-apply-duration", "warning-apply-duration"),
     ("experimental-warning-unary-request-duration", "warning-unary-request-duration"),
     ("experimental-memory-mlock", "memory-mlock"),
+    ("experimental-peer-skip-client-san-verification", "peer-skip-client-san-verification"),
     ("experimental-enable-distributed-tracing", "enable-distributed-tracing"),
     ("experimental-distributed-tracing-address", "distributed-tracing-address"),
     ("experimental-distributed-tracing-service-name", "distributed-tracing-service-name"),
@@ -182,6 +184,14 @@ mod tests {
         let options = options(&["--experimental-snapshot-catchup-entries=7"]).unwrap();
         assert_eq!(options.limits.catch_up_entries, 7);
         assert!(options.warnings[0].contains("deprecated"), "{:?}", options.warnings);
+    }
+
+    #[test]
+    fn the_check_of_peers_addresses_has_two_names() {
+        for prefix in ["--", "--experimental-"] {
+            let words = [&*format!("{prefix}peer-skip-client-san-verification")];
+            assert!(options(&words).unwrap().security.peer.skip_san_check, "{words:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod etcdctl;
 mod http;
+mod level;
 mod members;
 mod survival;
 mod table;

@@ -11,6 +11,7 @@
 //! the request is not the one it belongs to.
 
 mod input;
+mod json;
 mod paths;
 mod raw;
 mod reply;
@@ -85,7 +86,8 @@ where
         return reply::options();
     }
     if let Some(meant) = paths::meant(request.uri().path()) {
-        return reply::redirect(&meant);
+        let query = request.uri().query().filter(|query| !query.is_empty());
+        return reply::redirect(&query.map_or(meant.clone(), |query| format!("{meant}?{query}")));
     }
     let path = paths::below(request.uri().path()).and_then(paths::method);
     let found = path.and_then(|path| Some((path, schema::schema().method(path)?)));
@@ -215,14 +217,25 @@ impl Call {
     }
 }
 
-/// The header `Grpc-Timeout`, which has to be understood if it is there.
+/// The header `Grpc-Timeout`, which has to be understood if it is there. Other than for gRPC
+/// the number may have a sign: what is less than nothing is over before it begins.
 fn time_limit(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(deadline::HEADER) else { return Ok(None) };
-    let limit = deadline::of(headers).ok_or_else(|| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        Status::invalid_argument(format!("invalid grpc-timeout: {text}"))
-    })?;
-    Ok(Some(limit))
+    let Some(value) = headers.get(deadline::HEADER).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let limit = signed_limit(&text)
+        .ok_or_else(|| Status::invalid_argument(format!("invalid grpc-timeout: {text}")))?;
+    match limit {
+        limit if limit.is_zero() => Err(deadline::exceeded()),
+        limit => Ok(Some(limit)),
+    }
+}
+
+fn signed_limit(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: i64 = number.parse().ok()?;
+    deadline::of_unit(u64::try_from(number).unwrap_or(0), unit)
 }
 
 /// What the service is told of the request's headers: who asks, and what is marked for it.
@@ -248,6 +261,25 @@ fn metadata(headers: &HeaderMap) -> MetadataMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_limit_may_have_a_sign_and_be_nothing() {
+        let limit = |text: &str| {
+            let headers = [(http::header::HeaderName::from_static(deadline::HEADER), text)];
+            let headers = headers.map(|(name, text)| (name, text.parse().unwrap()));
+            time_limit(&HeaderMap::from_iter(headers)).map_err(|status| status.code())
+        };
+        assert_eq!(limit(""), Ok(None));
+        assert_eq!(limit("5S"), Ok(Some(Duration::from_secs(5))));
+        assert_eq!(limit("+5S"), Ok(Some(Duration::from_secs(5))));
+        assert_eq!(limit("123456789S"), Ok(Some(Duration::from_secs(123_456_789))));
+        for over in ["-1S", "0m"] {
+            assert_eq!(limit(over), Err(tonic::Code::DeadlineExceeded), "{over}");
+        }
+        for bad in ["S", "5", "soon", "1.5S", " 5S", "9223372036854775808S"] {
+            assert_eq!(limit(bad), Err(tonic::Code::InvalidArgument), "{bad}");
+        }
+    }
 
     #[test]
     fn only_what_is_meant_for_the_service_reaches_it() {

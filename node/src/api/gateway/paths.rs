@@ -60,19 +60,18 @@ pub fn below(path: &str) -> Option<&str> {
     path.strip_prefix("/v3/").or_else(|| path.strip_prefix("/v3beta/"))
 }
 
-/// The path that was meant, if it is written with slashes too many or too few.
+/// The path that was meant, if it is written with slashes too many or too few, or with dots.
 pub fn meant(path: &str) -> Option<String> {
     if path == "/v3" {
         return Some("/v3/".to_owned());
     }
-    if !path.contains("//") {
+    let is_odd = path.contains("//") || path.split('/').any(|part| part == "." || part == "..");
+    if !is_odd {
         return None;
     }
-    let mut clean = String::with_capacity(path.len());
-    for letter in path.chars() {
-        if letter != '/' || !clean.ends_with('/') {
-            clean.push(letter);
-        }
+    let mut clean = crate::v2::path::clean(path);
+    if path.ends_with('/') {
+        clean.push('/');
     }
     clean.starts_with("/v3/").then_some(clean)
 }
@@ -122,7 +121,10 @@ mod tests {
     fn slashes_are_put_right() {
         assert_eq!(meant("/v3").as_deref(), Some("/v3/"));
         assert_eq!(meant("//v3///kv//range").as_deref(), Some("/v3/kv/range"));
-        for path in ["/v3/", "/v3/kv/range", "/", "//", "//health", "/v3beta//kv/range"] {
+        for odd in ["/v3/./kv/range", "/v3/../v3/kv/range", "/x/../v3/kv/./range"] {
+            assert_eq!(meant(odd).as_deref(), Some("/v3/kv/range"), "{odd}");
+        }
+        for path in ["/v3/", "/v3/kv/range", "/", "//", "//health", "/v3beta//kv/range", "/v3/.."] {
             assert_eq!(meant(path), None, "{path}");
         }
     }

@@ -14,6 +14,8 @@ use prost_reflect::{
 };
 use tonic::Status;
 
+use super::json;
+
 /// Made when the first request comes: most members never see one.
 static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::new);
 
@@ -49,10 +51,12 @@ impl Schema {
 
 /// A request from its JSON.
 pub fn from_json(message: MessageDescriptor, json: &[u8]) -> Result<Bytes, Status> {
+    let nonsense =
+        |error: &dyn std::fmt::Display| Status::invalid_argument(format!("proto: {error}"));
+    let object = json::read(json, &message).map_err(|error| nonsense(&error))?;
     let options = DeserializeOptions::new().deny_unknown_fields(false);
-    let mut reader = serde_json::Deserializer::from_slice(json);
-    let message = DynamicMessage::deserialize_with_options(message, &mut reader, &options)
-        .map_err(|error| Status::invalid_argument(format!("proto: {error}")))?;
+    let message = DynamicMessage::deserialize_with_options(message, object, &options)
+        .map_err(|error| nonsense(&error))?;
     Ok(message.encode_to_vec().into())
 }
 

@@ -92,7 +92,7 @@ fn clean(path: &str) -> String {
 /// As Go's server does with a path that is not clean.
 fn redirect(head: &Parts, path: &str) -> Response<Body> {
     let mut location = escape(path);
-    if let Some(query) = head.uri.query() {
+    if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
         location.push('?');
         location.push_str(query);
     }
