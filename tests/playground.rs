@@ -122,8 +122,8 @@ fn up_kill_start_down_and_up_again_keep_names_ports_ids_and_data() {
 fn a_dead_client_touches_nothing_and_a_dead_supervisor_leaves_nothing() {
     let machine = Machine::new();
     machine.ok(&["up", "-d"]);
-    let pids = pids(&machine);
-    assert_eq!(pids.len(), 3);
+    let started = pids(&machine);
+    assert_eq!(started.len(), 3);
 
     let mut follower: Child =
         machine.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -132,12 +132,12 @@ fn a_dead_client_touches_nothing_and_a_dead_supervisor_leaves_nothing() {
     assert!(line.starts_with('n') && line.contains(" | "), "{line}");
     follower.kill().unwrap();
     follower.wait().unwrap();
-    assert_eq!(pids(&machine), pids);
+    assert_eq!(pids(&machine), started);
 
     let supervisor = machine.supervisor("default");
     kill(supervisor);
     eventually("all nodes die with their supervisor", || {
-        let alive: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
+        let alive: Vec<_> = started.iter().filter(|pid| is_alive(**pid)).collect();
         if alive.is_empty() { Ok(()) } else { Err(format!("{alive:?} run")) }
     });
     let complaint = machine.fails(1, &["kill", "n1"]);
