@@ -6,6 +6,7 @@
 //!   cluster.toml                        the plan; exists = the cluster exists
 //!   state.json                          pids and member ids; written by the supervisor
 //!   lock                                flock held by the supervisor for its life
+//!   socket                              a link to where the supervisor listens
 //!   supervisor.log  events.jsonl
 //!   backups/<milliseconds>.db
 //!   nodes/n1/{data,data.restored,data.trash-<seconds>,node.log,node.log.1…,faults,bit-flip.json}
@@ -193,8 +194,28 @@ impl ClusterDirs {
         true
     }
 
-    /// The control socket: short, in a directory that only this user can enter.
+    /// Where the supervisor listens. It has said so in the cluster's directory, because the
+    /// environment of whoever asks may be another one than its own.
     pub fn socket(&self) -> Result<PathBuf, PlaygroundError> {
+        fs::read_link(self.announcement()).or_else(|_| self.new_socket())
+    }
+
+    /// Chooses where to listen, and says it.
+    pub fn announce_socket(&self) -> Result<PathBuf, PlaygroundError> {
+        let (socket, link) = (self.new_socket()?, self.announcement());
+        // What an earlier supervisor said; mostly there is nothing.
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&socket, &link)
+            .map_err(PlaygroundError::file("write", link))?;
+        Ok(socket)
+    }
+
+    fn announcement(&self) -> PathBuf {
+        self.root.join("socket")
+    }
+
+    /// A control socket: short, in a directory that only this user can enter.
+    fn new_socket(&self) -> Result<PathBuf, PlaygroundError> {
         let file = format!("{:016x}.sock", fnv1a(self.root.as_os_str().as_encoded_bytes()));
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         let wanted = match runtime {
@@ -330,6 +351,17 @@ mod tests {
         let two = cluster(&deep, "two").socket().unwrap();
         assert_ne!(one, two);
         assert!(one.as_os_str().len() <= SOCKET_PATH_MAX);
+    }
+
+    #[test]
+    fn a_supervisor_is_found_where_it_said_it_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = cluster(dir.path(), "a");
+        std::os::unix::fs::symlink("/elsewhere/a.sock", dirs.path().join("socket")).unwrap();
+        assert_eq!(dirs.socket().unwrap(), Path::new("/elsewhere/a.sock"));
+        let chosen = dirs.announce_socket().unwrap();
+        assert_ne!(chosen, Path::new("/elsewhere/a.sock"));
+        assert_eq!(dirs.socket().unwrap(), chosen);
     }
 
     #[test]

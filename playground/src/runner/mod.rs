@@ -143,7 +143,7 @@ pub async fn supervise(dirs: ClusterDirs, programs: Programs) -> Result<(), Play
     let known = state::load(&dirs.state());
     state::end_leftovers(&known, &dirs.state());
     let (inbox, inputs) = mpsc::channel(INBOX);
-    let socket = dirs.socket()?;
+    let socket = dirs.announce_socket()?;
     let listener = connection::listen(&socket)?;
     tokio::spawn(connection::accept(listener, inbox.clone()));
 
