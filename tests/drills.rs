@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use liar::{Liar, Lie};
 use playground::Home;
+use playground::applications::Kind;
 use playground::drill::{Drill, Progress, Report, Verdict, catalogue, run};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -64,6 +65,20 @@ impl Machine {
         let (status, text) = self.run(arguments);
         assert_eq!(status, 0, "{arguments:?}: {text}");
         text
+    }
+
+    /// For a drill on a cluster of its own.
+    fn options(&self) -> run::Options {
+        run::Options {
+            home: Home::new(self.home.path()),
+            program: Path::new(env!("CARGO_BIN_EXE_etcd-tui")).to_path_buf(),
+            version: "test".into(),
+            cluster: None,
+            engine: Default::default(),
+            seed: 1,
+            application: None,
+            detours: BTreeMap::new(),
+        }
     }
 
     fn clusters(&self) -> Vec<String> {
@@ -198,21 +213,26 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
             let liar = Liar::start(url, lie).await;
             detours.insert(node["name"].as_str().unwrap().to_string(), liar);
         }
-        let options = run::Options {
-            home: Home::new(machine.home.path()),
-            program: Path::new(env!("CARGO_BIN_EXE_etcd-tui")).to_path_buf(),
-            version: "test".into(),
-            cluster: Some("x".into()),
-            engine: Default::default(),
-            seed: 1,
-            application: None,
-            detours,
-        };
-        let drill = Drill::parse("planted.toml", drill).unwrap();
-        let (_go_on, stop) = watch::channel(false);
-        let (tell, _heard) = watch::channel(Progress::default());
-        run::run(options, drill, stop, &tell).await
+        let options = run::Options { cluster: Some("x".into()), detours, ..machine.options() };
+        carried_out(options, Drill::parse("planted.toml", drill).unwrap()).await
     })
+}
+
+async fn carried_out(options: run::Options, drill: Drill) -> Report {
+    let (_go_on, stop) = watch::channel(false);
+    let (tell, _heard) = watch::channel(Progress::default());
+    run::run(options, drill, stop, &tell).await
+}
+
+#[tokio::test]
+async fn of_all_drills_those_with_another_application_are_skipped_and_say_so() {
+    let machine = Machine::new();
+    let drill = Drill::parse("election", catalogue::text("election").unwrap()).unwrap();
+    let options = run::Options { application: Some(Kind::Lock), ..machine.options() };
+    let report = carried_out(options, drill).await;
+    assert_eq!(report.verdict, Verdict::Skipped);
+    assert_eq!(report.why, "it has an application of its own: election");
+    assert!(machine.clusters().is_empty());
 }
 
 #[test]
