@@ -200,11 +200,7 @@ fn begin(effect: Effect, means: &Arc<Means>, machine: &Machine, started: Instant
 async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     let broken = |error: PlaygroundError| Unfit::Broken(error.to_string());
     let (options, drill) = (&means.options, &means.drill);
-    if let (Some(own), Some(other)) = (drill.application, options.application)
-        && own != other
-    {
-        return Err(Unfit::Skipped(format!("it has an application of its own: {own}")));
-    }
+    one_application(drill, options)?;
     let temporary = options.cluster.is_none();
     let mut mark = Mark {
         cluster: means.cluster.clone(),
@@ -327,6 +323,16 @@ pub fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Optio
         ));
     }
     None
+}
+
+/// Whether the application that is wanted can be the drill's.
+fn one_application(drill: &Drill, options: &Options) -> Result<(), Unfit> {
+    match (drill.application, options.application) {
+        (Some(own), Some(wanted)) if own != wanted => {
+            Err(Unfit::Skipped(format!("it has an application of its own: {own}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the drill can begin on this cluster.
