@@ -129,7 +129,7 @@ fn about(flag: &Flag) -> String {
             "v2-deprecation" => {
                 "The v2 keys stay; `--enable-v2=false` switches them off.".to_owned()
             }
-            _ => flag.about.replace('|', "\\|"),
+            _ => flag.about.replace('|', "\\|").replace('<', "&lt;"),
         },
     }
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::support::tools::{Ctl, are_there};
 use crate::world::{LIMITED, ROOT, Wire, World};
 
-/// What is typed, and what the answer has to contain. `NAME` is the wire's, so that nothing of
-/// an earlier round is met.
+/// What is typed, and what the answer has to contain. `NAME` is the round's, so that nothing of
+/// an earlier one is met; `CLUSTER` is the flag that asks for all members.
 const API3: &[(&str, &str)] = &[
     ("put NAME/a one", "OK"),
     ("put NAME/b two --prev-kv", "OK"),
@@ -18,11 +18,10 @@ const API3: &[(&str, &str)] = &[
     ("del NAME/a", "1"),
     ("lease grant 600", "granted with TTL(600s)"),
     ("member list", "n2"),
-    ("endpoint health --cluster", "is healthy"),
-    ("endpoint status --cluster -w table", "IS LEADER"),
-    ("endpoint hashkv --cluster", "http"),
+    ("endpoint health CLUSTER", "is healthy"),
+    ("endpoint status CLUSTER -w table", "IS LEADER"),
+    ("endpoint hashkv CLUSTER", "http"),
     ("alarm list", ""),
-    ("compaction 2", "compacted revision 2"),
     ("defrag", "Finished defragmenting"),
 ];
 
@@ -50,7 +49,7 @@ fn run(mut command: Command) -> Result<String, String> {
 fn command(version: Ctl, api: &str, flags: Vec<String>, words: &str) -> Command {
     let mut command = Command::new(version.program().expect("checked before"));
     command.env("ETCDCTL_API", api).args(flags);
-    command.args(words.split(' '));
+    command.args(words.split_whitespace());
     command
 }
 
@@ -58,7 +57,10 @@ fn command(version: Ctl, api: &str, flags: Vec<String>, words: &str) -> Command 
 fn all_work(version: Ctl, world: &World, name: &str, extra: &[String]) {
     for (words, expected) in API3 {
         let flags = [world.arguments(), extra.to_vec()].concat();
-        let words = words.replace("NAME", name);
+        // These versions ask for the members as nobody, whatever user is given; who asks has to
+        // be somebody here, as in the releases of etcd that closed that hole.
+        let cluster = if extra.is_empty() { "--cluster" } else { "" };
+        let words = words.replace("NAME", name).replace("CLUSTER", cluster);
         let said = run(command(version, "3", flags, &words));
         let said = said.unwrap_or_else(|error| panic!("{version:?} {words}: {error}"));
         let expected = expected.replace("NAME", name);
@@ -73,7 +75,10 @@ fn with_and_without_users(version: Ctl, wire: Wire) {
     let world = World::start(wire);
     all_work(version, &world, "nobody", &[]);
     world.enable_auth();
-    all_work(version, &world, "root", &[format!("--user={ROOT}")]);
+    let root = vec![format!("--user={ROOT}")];
+    all_work(version, &world, "root", &root);
+    let flags = [world.arguments(), root].concat();
+    assert!(run(command(version, "3", flags, "compaction 2")).unwrap().contains("compacted"));
     let limited = |user: &str, words: &str| {
         let user = (!user.is_empty()).then(|| format!("--user={user}"));
         let flags = [world.arguments(), user.into_iter().collect()].concat();
@@ -81,10 +86,12 @@ fn with_and_without_users(version: Ctl, wire: Wire) {
     };
     limited(LIMITED, "put limited/a one").unwrap();
     assert!(limited(LIMITED, "get limited/ --prefix").unwrap().contains("one"));
+    // Who shows a certificate is the one that it names, who has no rights.
+    let nobody = if wire == Wire::Plain { "user name is empty" } else { "permission denied" };
     for (user, words, refusal) in [
         (LIMITED, "put other one", "permission denied"),
         (LIMITED, "user list", "permission denied"),
-        ("", "get limited/a", "user name is empty"),
+        ("", "get limited/a", nobody),
         ("alice:wrong", "get limited/a", "invalid user ID or password"),
     ] {
         let error = limited(user, words).unwrap_err();

@@ -75,6 +75,11 @@ fn python_etcd3gw_with_tls() {
     all_checks_hold(Client::Python("etcd3gw"), Wire::Tls);
 }
 
+#[test]
+fn python_etcd3gw_with_tls_and_users() {
+    all_checks_hold_with_users(Client::Python("etcd3gw"), Wire::TlsWithoutName);
+}
+
 /// It speaks v2, whose users were others.
 #[test]
 fn python_etcd() {

@@ -14,6 +14,9 @@ use crate::support::tools::{Ctl, Engine};
 pub enum Wire {
     Plain,
     Tls,
+    /// TLS, and clients' certificates name nobody: with a name the gateway refuses whoever
+    /// shows one, as etcd's does.
+    TlsWithoutName,
 }
 
 /// Somebody with the role root, and somebody who may only use keys below `limited/`.
@@ -36,14 +39,15 @@ impl World {
         let root = pki.directory.path();
         let authority = pki.authority("authority");
         let server = authority.issue(root, "server", &Leaf::server("server"));
-        let client = authority.issue(root, "client", &Leaf::client("stranger"));
+        let name = if wire == Wire::TlsWithoutName { "" } else { "stranger" };
+        let client = authority.issue(root, "client", &Leaf::client(name));
         let scheme = scheme(wire);
         let members = ["n1", "n2", "n3"].map(|name| Member::new(Engine::Ours, name, root));
         let cluster: Vec<String> =
             members.iter().map(|one| format!("{}={}", one.name, one.peer_url(scheme))).collect();
         let members = members.into_iter().map(|member| {
             let mut words = flags(&member, scheme, &cluster.join(","));
-            if wire == Wire::Tls {
+            if wire != Wire::Plain {
                 words.extend(tls_flags(&authority.file, &server));
             }
             member.with(&words)
@@ -95,7 +99,7 @@ impl World {
 
     fn arguments_for(&self, endpoints: &str) -> Vec<String> {
         let mut words = vec![format!("--endpoints={endpoints}")];
-        if self.wire == Wire::Tls {
+        if self.wire != Wire::Plain {
             words.push(format!("--cacert={}", self.authority.display()));
             words.push(format!("--cert={}", self.client.cert.display()));
             words.push(format!("--key={}", self.client.key.display()));
@@ -157,7 +161,7 @@ impl World {
 fn scheme(wire: Wire) -> &'static str {
     match wire {
         Wire::Plain => "http",
-        Wire::Tls => "https",
+        Wire::Tls | Wire::TlsWithoutName => "https",
     }
 }
 

@@ -20,6 +20,7 @@ mod cluster;
 mod concurrency;
 mod found;
 mod gateway;
+mod gateway_rights;
 mod kv;
 mod lease;
 mod lost;

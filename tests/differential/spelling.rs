@@ -143,7 +143,7 @@ impl Spelling {
             0 => text.truncate(cut),
             1 => text.insert(text.len() - 1, ','),
             2 => text.insert(1, ','),
-            3 => text.insert_str(0, "\u{feff}"),
+            3 => text.insert(0, '\u{feff}'),
             4 => text.insert_str(0, "/* why */"),
             5 => text = format!("[{text}]"),
             6 => text = self.pick(WRONG).to_string(),

@@ -31,8 +31,7 @@ pub fn level(answer: Answer, base: u64) -> Answer {
         ("\"modifiedIndex\":", ",}"),
         ("\"createdIndex\":", ",}"),
         ("\"index\":", "}"),
-        ("[", " "),
-        (" != ", "]"),
+        ("[1 != ", "]"),
         ("/0000000000", "\""),
     ] {
         body = renumber(&body, before, end, base);
@@ -42,7 +41,7 @@ pub fn level(answer: Answer, base: u64) -> Answer {
 }
 
 /// Numbers behind `before` and in front of one of `ends` become relative to `base`.
-fn renumber(text: &str, before: &str, ends: &str, base: u64) -> String {
+pub fn renumber(text: &str, before: &str, ends: &str, base: u64) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((head, tail)) = rest.split_once(before) {

@@ -104,6 +104,10 @@ impl Side {
         let method = request.method;
         let answer = http::request(&self.url(), method, &path, &headers, body.as_bytes());
         let mut answer = level::level(answer, self.base);
+        // Values are no numbers here, so what is compared and is one is an index.
+        for (before, end) in [("[", " "), (" != ", "]")] {
+            answer.body = level::renumber(&answer.body, before, end, self.base);
+        }
         if method == "GET" && !path.contains("sorted=true") {
             answer.body = in_order(&answer.body);
         }
