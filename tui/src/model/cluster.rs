@@ -314,7 +314,10 @@ impl Cluster {
                 self.fleet
                     .iter()
                     .find(|n| n.member_id.is_none() && member.client_urls.contains(&n.client_url))
-            });
+            })
+            // A member that has just started has neither name nor URLs in the list yet: what
+            // answers at the node's address says which member it is.
+            .or_else(|| self.fleet.iter().find(|n| self.answers_as(&n.client_url, member.id)));
         let mut best: Option<&EndpointFacts> = None;
         for endpoint in &self.endpoints {
             let ours = endpoint.status.as_ref().is_some_and(|s| s.member_id == member.id)
@@ -330,6 +333,11 @@ impl Cluster {
         row.voter = !member.learner;
         row.fleet = node.cloned();
         row
+    }
+
+    fn answers_as(&self, url: &str, member: u64) -> bool {
+        let answer = self.endpoints.iter().find(|e| e.url == url).and_then(|e| e.status.as_ref());
+        answer.is_some_and(|status| status.member_id == member)
     }
 
     /// A process that no member entry belongs to: before the first answer, or after removal.

@@ -8,7 +8,9 @@ use crate::model::browser::{Live, RowKind};
 use crate::model::cluster::Role;
 use crate::model::overlay::{Command, Overlay, Verb};
 use crate::model::series::Sample;
-use crate::msg::{Change, Child, Failure, FailureKind, Msg, Reply, Report, ScanProgress};
+use crate::msg::{
+    Change, Child, Failure, FailureKind, MemberFacts, Msg, Reply, Report, ScanProgress, StatusFacts,
+};
 use crate::quorum::Health;
 use crate::scene::*;
 use crate::text;
@@ -69,6 +71,20 @@ fn a_single_timeout_is_slow_and_two_are_silence() {
     assert!(feed(&scene).iter().any(|text| text.starts_with("n3 stopped answering")));
     scene.up(3, 1, 3);
     assert_eq!(feed(&scene).iter().rev().nth(1), Some(&"n3 answers again"));
+}
+
+#[test]
+fn a_new_member_has_its_nodes_name_before_the_list_tells_it() {
+    let mut scene = Scene::local(3);
+    scene.fleet(&[FleetState::Starting, FleetState::Running, FleetState::Running]);
+    scene.report(1, Err(refused())).report(1, Err(refused()));
+    let mut members: Vec<MemberFacts> = scene.model.cluster.members.clone();
+    members[0] = MemberFacts { id: 0x77, learner: true, ..MemberFacts::default() };
+    scene.send(Msg::Cluster(Report::Members { from: id(2), members }));
+    scene.report(1, Ok(StatusFacts { member_id: 0x77, learner: true, ..status(1, 2, 4) }));
+    assert!(feed(&scene).contains(&"n1 answers again"), "{:?}", feed(&scene));
+    let names: Vec<String> = scene.model.cluster.rows().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["n1", "n2", "n3"]);
 }
 
 #[test]
