@@ -249,20 +249,29 @@ pub struct Resize {
 #[derive(Debug, Args)]
 pub struct Connect {
     /// Client URLs of the members
-    #[arg(long, value_name = "URL,URL…", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        env = "ETCDCTL_ENDPOINTS",
+        value_name = "URL,URL…",
+        value_delimiter = ',',
+        required = true
+    )]
     pub endpoints: Vec<String>,
     /// Authority of the members' certificates, in PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "ETCDCTL_CACERT", value_name = "FILE")]
     pub cacert: Option<std::path::PathBuf>,
     /// Certificate to show to the members
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, env = "ETCDCTL_CERT", value_name = "FILE", requires = "key")]
     pub cert: Option<std::path::PathBuf>,
     /// Its private key
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, env = "ETCDCTL_KEY", value_name = "FILE", requires = "cert")]
     pub key: Option<std::path::PathBuf>,
     /// User to log in as; without a password, it is that of ETCDCTL_PASSWORD
-    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    #[arg(long, env = "ETCDCTL_USER", hide_env_values = true, value_name = "NAME[:PASSWORD]")]
     pub user: Option<String>,
+    /// Let keys be changed and leadership be moved; without it the session only reads
+    #[arg(long)]
+    pub write: bool,
     #[command(flatten)]
     pub snapshot: Snapshot,
 }
@@ -276,6 +285,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_session_that_connects_reads_unless_it_is_told_to_write() {
+        for (line, may) in [
+            ("etcd-tui connect --endpoints a:1", false),
+            ("etcd-tui connect --endpoints a:1 --write", true),
+        ] {
+            let Command::Connect(connect) = Cli::try_parse_from(line.split(' ')).unwrap().command
+            else {
+                panic!()
+            };
+            assert_eq!(connect.write, may);
+        }
     }
 
     #[test]

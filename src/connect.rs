@@ -22,7 +22,7 @@ pub async fn run(arguments: cli::Connect) -> anyhow::Result<ExitCode> {
         },
         user: arguments.user.as_deref().map(user).transpose()?,
     };
-    screen::open_remote(endpoints, trust, frame).await
+    screen::open_remote(endpoints, trust, arguments.write, frame).await
 }
 
 /// `NAME:PASSWORD`, or a name whose password is in the environment.

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     match run(cli::Cli::parse()) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("etcd-tui: {error:#}");
+            eprintln!("etcd-tui: {}", output::sentence(&error));
             let usage = error.downcast_ref::<PlaygroundError>().is_some_and(|it| it.is_usage());
             ExitCode::from(if usage { 2 } else { 1 })
         }

@@ -33,6 +33,17 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// An error and what it came from, each cause said once: many name theirs already.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = if said.is_empty() { cause } else { format!("{said}: {cause}") };
+        }
+    }
+    said
+}
+
 /// A number of bytes for people.
 pub fn bytes(count: i64) -> String {
     const UNITS: [&str; 4] = ["B", "kB", "MB", "GB"];
@@ -49,6 +60,15 @@ pub fn bytes(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || io::Error::other("the disk is gone");
+        let named = anyhow::Error::new(cause()).context("cannot open x: the disk is gone; buy one");
+        assert_eq!(sentence(&named), "cannot open x: the disk is gone; buy one");
+        let unnamed = anyhow::Error::new(cause()).context("cannot open x");
+        assert_eq!(sentence(&unnamed), "cannot open x: the disk is gone");
+    }
 
     #[test]
     fn columns_line_up_and_lines_do_not_trail() {

@@ -109,13 +109,14 @@ pub async fn snapshot(
 pub async fn open_remote(
     endpoints: Vec<String>,
     trust: tui::Trust,
+    write: bool,
     frame: Option<Frame>,
 ) -> anyhow::Result<ExitCode> {
     let session = tui::Session {
         title: endpoints.join(","),
         endpoints,
         fleet: None,
-        read_only: true,
+        read_only: !write,
         trust,
         no_color: no_color(),
         ..tui::Session::default()

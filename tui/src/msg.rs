@@ -209,6 +209,8 @@ pub enum FailureKind {
     Compacted,
     /// The server wants another user, or none has logged in yet.
     Login,
+    /// The user may not do this.
+    Denied,
     /// The server said no.
     Server,
 }

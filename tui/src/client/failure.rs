@@ -18,6 +18,11 @@ pub fn from_status(status: &Status) -> Failure {
         ("required revision has been compacted", FailureKind::Compacted, "revision compacted"),
         ("etcdserver: no leader", FailureKind::NoLeader, "the cluster has no leader"),
         ("request timed out", FailureKind::Timeout, "the cluster did not answer in time"),
+        (
+            "permission denied",
+            FailureKind::Denied,
+            "this user may not do that (etcdserver: permission denied)",
+        ),
         ("failed to lookup address", FailureKind::Address, "no such host"),
         ("dns error", FailureKind::Address, "no such host"),
         (
@@ -50,7 +55,10 @@ pub fn from_status(status: &Status) -> Failure {
             FailureKind::NotEtcd,
             "something answers there, but not over gRPC: is it https, or a peer URL?",
         ),
-        Code::Unavailable if message.is_empty() || message.contains("transport") => {
+        // What has no cause that is known above; as a stream breaks off, its code is another.
+        Code::Unavailable | Code::Unknown
+            if message.is_empty() || message.contains("transport") =>
+        {
             Failure::new(FailureKind::Refused, "cannot be reached")
         }
         _ => Failure::new(FailureKind::Server, message.to_owned()),
@@ -96,6 +104,11 @@ mod tests {
         let timeout = "etcdserver: request timed out";
         assert_eq!(kind(Code::Unavailable, timeout), FailureKind::Timeout);
         assert_eq!(kind(Code::Unimplemented, ""), FailureKind::NotEtcd);
+        assert_eq!(kind(Code::Unknown, "transport error"), FailureKind::Refused);
+        assert_eq!(
+            kind(Code::PermissionDenied, "etcdserver: permission denied"),
+            FailureKind::Denied
+        );
         let other = from_status(&Status::new(Code::ResourceExhausted, "mvcc: no space"));
         assert_eq!((other.kind, other.text.as_str()), (FailureKind::Server, "mvcc: no space"));
     }

@@ -153,6 +153,10 @@ impl Row {
         matches!(self.reach, Reach::Answers | Reach::Slow) && !frozen
     }
 
+    fn is_denied(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Denied)
+    }
+
     /// Whether it answers, and says that it knows no leader.
     pub fn leaderless(&self) -> bool {
         self.healthy() && self.status.as_ref().is_some_and(|status| status.leader == 0)
@@ -171,6 +175,7 @@ impl Row {
             (Some(node), _) => node.state.word(),
             (None, Reach::Answers) => "up",
             (None, Reach::Slow) => "slow",
+            (None, Reach::Silent) if self.is_denied() => "no access",
             (None, Reach::Silent) => "unreachable",
             (None, Reach::NotAskedYet) if self.endpoint.is_none() => "not started",
             (None, Reach::NotAskedYet) => "asking",
@@ -189,6 +194,14 @@ impl Cluster {
     /// The answers that count.
     pub fn answers(&self) -> impl Iterator<Item = &StatusFacts> {
         self.endpoints.iter().filter(|e| e.answers()).filter_map(|e| e.status.as_ref())
+    }
+
+    /// Whether the members are there, and tell this user nothing of themselves: etcd 3.6 answers
+    /// such questions of root alone. Keys may be readable all the same.
+    pub fn tells_nothing(&self) -> bool {
+        let mut failures = self.endpoints.iter().filter_map(|e| e.failure.as_ref());
+        self.answers().next().is_none()
+            && failures.any(|failure| failure.kind == FailureKind::Denied)
     }
 
     /// The leader and its term, as the member with the newest term sees it.

@@ -297,7 +297,7 @@ pub fn on_round(model: &mut Model) -> Vec<Effect> {
     }
     let now = model.now;
     model.keys.changed.retain(|_, at| now.since(*at) < CHANGED_MS);
-    if model.cluster.answers().next().is_none() {
+    if model.cluster.answers().next().is_none() && !model.cluster.tells_nothing() {
         return Vec::new();
     }
     let mut effects = Vec::new();

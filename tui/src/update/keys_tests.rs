@@ -3,8 +3,9 @@
 
 use crate::effect::Effect;
 use crate::model::browser::RowKind;
-use crate::msg::{Change, Child, Msg, Reply};
+use crate::msg::{Change, Child, Failure, FailureKind, Msg, Reply};
 use crate::scene::*;
+use crate::update::palette;
 
 fn counted(scene: &mut Scene, keys: i64) {
     let asked = scene.model.keys.pane.count_waiting.expect("a count under way");
@@ -97,4 +98,27 @@ fn what_cannot_be_seen_cannot_be_done_but_left() {
     assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::Fleet(..))));
     scene.press(&["ctrl-c", "ctrl-c"]);
     assert!(scene.effects.iter().any(|effect| matches!(effect, Effect::Quit(_))));
+}
+
+#[test]
+fn who_is_told_nothing_of_the_members_reads_keys_from_the_cluster() {
+    let mut scene = Scene::new(false, true);
+    let denied = || Failure::new(FailureKind::Denied, "this user may not do that");
+    scene.report(1, Err(denied())).press(&["2"]);
+    let asks_the_cluster =
+        |effect: &Effect| matches!(effect, Effect::List(_, wish) if !wish.serializable);
+    assert!(scene.effects.iter().any(asks_the_cluster), "{:?}", scene.effects);
+    scene.answer(list, Err(denied())).round();
+    assert!(scene.effects.iter().any(asks_the_cluster), "and again: {:?}", scene.effects);
+}
+
+#[test]
+fn a_command_without_a_match_says_what_its_word_is_used_with() {
+    let scene = Scene::local(3);
+    assert!(palette::matching(&scene.model, "kill n9").is_empty());
+    assert_eq!(palette::advice(&scene.model, "kill n9"), "kill is used with: n1, n2, n3");
+    let none = "no such command: an empty line lists all";
+    for typed in ["frob", "ki", "", "  "] {
+        assert_eq!(palette::advice(&scene.model, typed), none, "{typed:?}");
+    }
 }

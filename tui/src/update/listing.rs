@@ -58,9 +58,10 @@ pub fn request(model: &mut Model, prefix: &[u8]) -> Option<Effect> {
     Some(Effect::List(id, query))
 }
 
-/// Without a leader, only a member's own view can be read.
+/// Without a leader, only a member's own view can be read. Who is not told whether there is one
+/// asks the cluster.
 pub fn reads_locally(model: &Model) -> bool {
-    model.cluster.leader().is_none()
+    model.cluster.leader().is_none() && !model.cluster.tells_nothing()
 }
 
 /// Takes a page in; `Ok` or not, the id must be one that a listing waits for.

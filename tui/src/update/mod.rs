@@ -171,10 +171,12 @@ pub fn show(model: &mut Model, number: u8) -> Vec<Effect> {
             model.say(Tone::Warn, reason);
             Vec::new()
         }
-        // A screen this session does not have.
-        Some(Screen::Drills | Screen::Learn)
-            if model.screens().all(|there| there.number() != number) =>
-        {
+        Some(Screen::Drills) if model.screens().all(|there| there != Screen::Drills) => {
+            model.say(Tone::Warn, "drills are there for local clusters only (`etcd-tui up`)");
+            Vec::new()
+        }
+        Some(Screen::Learn) if model.screens().all(|there| there != Screen::Learn) => {
+            model.say(Tone::Warn, "the course runs on a cluster of its own: `etcd-tui learn`");
             Vec::new()
         }
         Some(screen) => {

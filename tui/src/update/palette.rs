@@ -44,6 +44,18 @@ pub fn matching(model: &Model, typed: &str) -> Vec<Entry> {
     found
 }
 
+/// What to say when nothing matches: what the word is used with, if there is such a word.
+pub fn advice(model: &Model, typed: &str) -> String {
+    let word = typed.split_whitespace().next().unwrap_or_default();
+    let all = entries(model);
+    let used_with: Vec<&str> =
+        all.iter().filter_map(|entry| entry.text.strip_prefix(word)?.strip_prefix(' ')).collect();
+    if used_with.is_empty() {
+        return "no such command: an empty line lists all".to_owned();
+    }
+    format!("{word} is used with: {}", used_with.join(", "))
+}
+
 fn entry(text: impl Into<String>, about: impl Into<String>, command: Command) -> Entry {
     Entry { text: text.into(), about: about.into(), command, refused: None }
 }

@@ -68,6 +68,9 @@ pub fn health_lines(model: &Model, width: usize) -> Vec<Vec<Piece>> {
     let word = format!("{} {}  ", health_glyph(health), health.word());
     let sentence = match health {
         Health::Unknown if cluster.answers().next().is_some() => "asking the members".to_owned(),
+        Health::Unknown if cluster.tells_nothing() => {
+            "the members are there, and tell this user nothing of themselves".to_owned()
+        }
         Health::Unknown => "no member has answered yet".to_owned(),
         _ => cluster.voters().sentence(leader_known),
     };
@@ -98,6 +101,7 @@ fn problems(model: &Model) -> Vec<(Role, String)> {
                 " — is a member running there? --endpoints takes its client URL"
             }
             FailureKind::Timeout => " — is the address right, and is it reachable from here?",
+            FailureKind::Denied => " — keys that it may read are on screen 2: go there with b",
             FailureKind::Address | FailureKind::NotEtcd => " — check --endpoints",
             // What the server says has nothing to do with its address.
             _ => "",

@@ -20,7 +20,7 @@ pub fn draw(model: &Model, editor: &Editor, canvas: &mut Canvas<'_>) {
     } else {
         vec![
             (Role::Title, "Edit".to_owned()),
-            (Role::Dim, format!(" made from revision {}", editor.expect)),
+            (Role::Dim, format!(" replaces revision {}", editor.expect)),
         ]
     };
     let inner = canvas.window(area, &title);

@@ -6,8 +6,9 @@ use crate::hit::Hit;
 use crate::layout;
 use crate::model::Model;
 use crate::model::overlay::Palette;
+use crate::text;
 use crate::theme::Role;
-use crate::update::palette::matching;
+use crate::update::palette::{advice, matching};
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
@@ -31,7 +32,12 @@ pub fn draw(model: &Model, palette: &Palette, canvas: &mut Canvas<'_>) {
     let room = usize::from(inner.height - 1);
     let first = (palette.cursor + 1).saturating_sub(room);
     if entries.is_empty() {
-        canvas.put(inner.x + 1, inner.y + 1, inner.width - 2, "no such command", Role::Dim);
+        let advice = advice(model, &palette.input.text());
+        for (row, line) in text::wrap(&advice, usize::from(inner.width - 2)).iter().enumerate() {
+            if row < room {
+                canvas.put(inner.x + 1, inner.y + 1 + row as u16, inner.width - 2, line, Role::Dim);
+            }
+        }
     }
     for (index, entry) in entries.iter().enumerate().skip(first).take(room) {
         let row = Rect { y: inner.y + 1 + (index - first) as u16, height: 1, ..inner };

@@ -4,7 +4,7 @@ use super::canvas::{Canvas, Piece};
 use crate::hit::Hit;
 use crate::layout;
 use crate::model::Model;
-use crate::model::browser::ValuePane;
+use crate::model::browser::{RowKind, ValuePane};
 use crate::text;
 use crate::theme::Role;
 use crate::value::Format;
@@ -23,6 +23,15 @@ pub fn draw(model: &Model, canvas: &mut Canvas<'_>, area: Rect) {
     let inner = canvas.frame(area, &title, model.keys.focus_value);
     canvas.hit(area, Hit::Pane(1));
     if inner.height == 0 || model.keys.rows.is_empty() {
+        return;
+    }
+    if let Some(RowKind::Failed { text, .. }) = model.keys.current().map(|row| &row.kind) {
+        // In the tree there is room for its beginning only.
+        let room = inner.width.saturating_sub(2);
+        let lines = text::wrap(text, usize::from(room));
+        for (row, line) in lines.iter().take(usize::from(inner.height)).enumerate() {
+            canvas.put(inner.x + 1, inner.y + row as u16, room, line, Role::Bad);
+        }
         return;
     }
     if let Some(prefix) = &pane.directory {
