@@ -24,6 +24,20 @@ use serde_json::Value;
 use support::{eventually, machine::Machine};
 use tokio::sync::watch;
 
+/// For a drill on a cluster of its own.
+fn options(machine: &Machine) -> run::Options {
+    run::Options {
+        home: Home::new(machine.home.path()),
+        program: Path::new(env!("CARGO_BIN_EXE_etcd-tui")).to_path_buf(),
+        version: "test".into(),
+        cluster: None,
+        engine: Default::default(),
+        seed: 1,
+        application: None,
+        detours: BTreeMap::new(),
+    }
+}
+
 fn clusters(machine: &Machine) -> Vec<String> {
     let listed: Value = serde_json::from_str(&machine.ok(&["ls", "--json"])).unwrap();
     let names = listed.as_array().unwrap().iter();
@@ -133,7 +147,7 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
             let liar = Liar::start(url, lie).await;
             detours.insert(node["name"].as_str().unwrap().to_string(), liar);
         }
-        let options = run::Options { cluster: Some("x".into()), detours, ..machine.options() };
+        let options = run::Options { cluster: Some("x".into()), detours, ..options(machine) };
         carried_out(options, Drill::parse("planted.toml", drill).unwrap()).await
     })
 }
@@ -148,11 +162,11 @@ async fn carried_out(options: run::Options, drill: Drill) -> Report {
 async fn of_all_drills_those_with_another_application_are_skipped_and_say_so() {
     let machine = Machine::alone();
     let drill = Drill::parse("election", catalogue::text("election").unwrap()).unwrap();
-    let options = run::Options { application: Some(Kind::Lock), ..machine.options() };
+    let options = run::Options { application: Some(Kind::Lock), ..options(&machine) };
     let report = carried_out(options, drill).await;
     assert_eq!(report.verdict, Verdict::Skipped);
     assert_eq!(report.why, "it has an application of its own: election");
-    assert!(machine.clusters().is_empty());
+    assert!(clusters(&machine).is_empty());
 }
 
 #[test]

@@ -205,8 +205,7 @@ impl ClusterDirs {
         let (socket, link) = (self.new_socket()?, self.announcement());
         // What an earlier supervisor said; mostly there is nothing.
         let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(&socket, &link)
-            .map_err(PlaygroundError::file("write", link))?;
+        std::os::unix::fs::symlink(&socket, &link).map_err(PlaygroundError::file("write", link))?;
         Ok(socket)
     }
 

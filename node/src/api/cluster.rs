@@ -15,7 +15,6 @@ use tonic::{Request, Response, Status};
 
 use super::Service;
 use super::status::{no_leader, to_status};
-use crate::cluster::members::member_id;
 use crate::cluster::{ClusterError, rules};
 use crate::metrics::Metrics;
 use crate::wall_clock;
@@ -133,7 +132,8 @@ impl Cluster for Service {
         let request = request.into_inner();
         let peer_urls = check_urls(&request.peer_ur_ls)?;
         let now = wall_clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let id = member_id(&peer_urls, &self.member.config.bootstrap.token, Some(now));
+        let token = &self.member.config.bootstrap.token;
+        let id = self.member.state.read().members.new_id(&peer_urls, token, now);
         let change = MemberChange {
             kind: member_change::Kind::Add as i32,
             member_id: id,

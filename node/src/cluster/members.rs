@@ -142,6 +142,16 @@ impl Members {
         self.removed.contains(&id)
     }
 
+    /// An id for a member that is added now. Where etcd would give the id of a member with the
+    /// same addresses that came and went within this second, and refuse it, the next second is
+    /// taken.
+    pub fn new_id(&self, peer_urls: &[String], token: &str, unix_seconds: u64) -> u64 {
+        let at = |moment| member_id(peer_urls, token, Some(moment));
+        let free = (unix_seconds..).map(at).find(|id| !self.is_removed(*id));
+        // Always found: there are more moments than members.
+        free.unwrap_or_default()
+    }
+
     /// Ids of all removed members.
     pub fn removed(&self) -> impl Iterator<Item = u64> {
         self.removed.iter().copied()
@@ -284,6 +294,18 @@ mod tests {
         members.apply(&change(member_change::Kind::Remove, 2, "", false));
         let again = change(member_change::Kind::Add, 2, "http://2", false);
         assert_eq!(members.check(&again), Err(ClusterError::NotFound));
+    }
+
+    #[test]
+    fn who_comes_again_within_a_second_gets_another_id() {
+        let mut members = two();
+        let urls = ["http://3".to_owned()];
+        let first = members.new_id(&urls, "t", 100);
+        assert_eq!(first, member_id(&urls, "t", Some(100)));
+        members.apply(&change(member_change::Kind::Add, first, "http://3", true));
+        assert_eq!(members.new_id(&urls, "t", 100), first, "who is there is refused as in etcd");
+        members.apply(&change(member_change::Kind::Remove, first, "", false));
+        assert_eq!(members.new_id(&urls, "t", 100), member_id(&urls, "t", Some(101)));
     }
 
     #[test]
