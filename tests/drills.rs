@@ -178,8 +178,6 @@ title = "A follower is cut off, and lies"
 level = "advanced"
 hypothesis = "It is found out."
 teaches = "The history checker compares every read with what had finished before it began."
-[workload]
-pace = "5ms"
 [[step]]
 do = "isolate follower"
 [[step]]
@@ -241,6 +239,8 @@ level = "advanced"
 hypothesis = "It is found out."
 teaches = "A consumer counts the versions of its key, and so knows by itself that it missed one."
 application = "configuration"
+[workload]
+pace = "500ms"
 [[step]]
 do = "await application versions at-least 8 within 30s"
 "#;

@@ -106,6 +106,8 @@ pub async fn run(
     let mut effects = machine.on(Event::Begin, Duration::ZERO);
     let (mut doing, mut wake): (Option<Doing>, Option<Duration>) = (None, None);
     let mut tell = tokio::time::interval(TELL);
+    // On a machine with much to do a picture that is late is left out, not drawn twice.
+    tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while machine.phase != Phase::Done {
         for effect in effects.drain(..) {
             match effect {

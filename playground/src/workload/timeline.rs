@@ -78,6 +78,8 @@ pub enum Cell {
 pub struct Timeline {
     members: Vec<String>,
     noticed: Nanos,
+    /// When the last request was made: what watches tell later is only the rest.
+    asked_until: Nanos,
     lanes: BTreeMap<Lane, Vec<Sample>>,
 }
 
@@ -85,7 +87,7 @@ impl Timeline {
     /// For members of these names, which are asked at this pace.
     pub fn new(members: Vec<String>, pace: Duration) -> Self {
         let noticed = NOTICED.max(pace * 4).as_nanos() as Nanos;
-        Self { members, noticed, lanes: BTreeMap::new() }
+        Self { members, noticed, ..Self::default() }
     }
 
     /// How long an outage is at least.
@@ -113,6 +115,9 @@ impl Timeline {
     }
 
     pub fn add(&mut self, lane: Lane, sample: Sample) {
+        if !matches!(lane, Lane::Watch(_)) {
+            self.asked_until = self.asked_until.max(sample.made);
+        }
         self.lanes.entry(lane).or_default().push(sample);
     }
 
@@ -125,10 +130,7 @@ impl Timeline {
     fn gaps(&self, lanes: &[Lane]) -> Vec<Outage> {
         let is_watch = |lane: &Lane| matches!(lane, Lane::Watch(_));
         let wanted = if lanes.iter().all(is_watch) {
-            // What a watch tells after the last request is only the rest.
-            let asked = self.lanes().filter(|lane| !is_watch(lane));
-            let made = asked.flat_map(|lane| self.samples(lane)).map(|sample| sample.made);
-            Wanted::Always { until: made.max().unwrap_or(0) }
+            Wanted::Always { until: self.asked_until }
         } else {
             Wanted::Asked
         };
@@ -136,17 +138,24 @@ impl Timeline {
         outage::gaps(samples, wanted)
     }
 
-    /// The times without service of a lane.
-    pub fn outages(&self, lane: Lane) -> Vec<Outage> {
+    /// The outages of a lane, without counts: they are drawn while a load runs, and counting takes
+    /// as long as there are outages times requests.
+    fn drawn(&self, lane: Lane) -> Vec<Outage> {
         let mut outages = self.gaps(&[lane]);
         outages.retain(|outage| outage.to - outage.from >= self.noticed);
+        outages
+    }
+
+    /// The times without service of a lane.
+    pub fn outages(&self, lane: Lane) -> Vec<Outage> {
+        let outages = self.drawn(lane);
         let Some(samples) = self.lanes.get(&lane) else { return outages };
         outages.into_iter().map(|outage| outage.counted(samples, self.noticed)).collect()
     }
 
     /// The longest of [`Timeline::outages`], in milliseconds; 0 if there was none.
     pub fn longest_outage(&self, lane: Lane) -> u64 {
-        self.outages(lane).iter().map(Outage::millis).max().unwrap_or(0)
+        self.drawn(lane).iter().map(Outage::millis).max().unwrap_or(0)
     }
 
     /// Requests of these lanes made in a window.
@@ -176,7 +185,11 @@ impl Timeline {
     pub fn cells(&self, lane: Lane, width: Nanos, until: Nanos) -> Vec<Cell> {
         let count = usize::try_from(until.div_ceil(width.max(1))).unwrap_or(0);
         let mut cells = vec![Cell::Empty; count];
-        let outages = self.outages(lane);
+        // Nobody waits for the answer of a watch.
+        let outages = match lane {
+            Lane::Watch(_) => Vec::new(),
+            lane => self.drawn(lane),
+        };
         for sample in self.samples(lane) {
             let at = usize::try_from(sample.made / width.max(1)).unwrap_or(usize::MAX);
             let Some(cell) = cells.get_mut(at) else { continue };
