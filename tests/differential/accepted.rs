@@ -21,6 +21,8 @@ pub struct Reference {
     pub survives_unknown_sort: bool,
     /// etcd 3.5.1 lets a watch start at a negative revision; 3.6 cancels it as compacted.
     pub refuses_negative_watches: bool,
+    /// etcd 3.5.1 forgets deletes at the very revision that it is compacted to.
+    pub keeps_last_deletes: bool,
     /// etcd 3.5.1 takes a right to nothing, or to an empty range, for a right.
     pub refuses_empty_rights: bool,
     /// etcd 3.5.1 asks nobody for rights who moves the leader, has other texts for some, and
@@ -38,6 +40,7 @@ impl Reference {
         Reference {
             survives_unknown_sort: is_36,
             refuses_negative_watches: is_36,
+            keeps_last_deletes: is_36,
             refuses_empty_rights: is_36,
             asks_for_rights: is_36,
             has_hashkv_path: is_36,
@@ -85,6 +88,13 @@ const ACCEPTED: &[Accepted] = &[
         is_it: |_, _, ours, theirs| {
             let large = "grpc: received message larger than max";
             ours.contains(large) && theirs.contains(large)
+        },
+    },
+    Accepted {
+        reason: "who may not write is not told that what he writes is too large",
+        is_it: |_, _, ours, theirs| {
+            let denied = ours.contains("permission denied") || is_nobody(ours);
+            denied && theirs.contains("etcdserver: request is too large")
         },
     },
     Accepted {

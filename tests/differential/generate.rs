@@ -370,6 +370,7 @@ impl Generator {
             negative if negative < 0 && !self.reference.refuses_negative_watches => 0,
             // The end of time cannot be waited for.
             i64::MAX => self.revision + 3,
+            at if at == self.compacted && !self.reference.keeps_last_deletes => at + 1,
             revision => revision,
         };
         let mut filters: Vec<i32> = (0..count).map(|_| self.choice(2)).collect();
@@ -451,7 +452,8 @@ impl Generator {
                 for _ in 0..count {
                     asks.push(match self.random.random_range(0..5) {
                         0 => Ask::Put(self.put()),
-                        1 => Ask::Txn(self.txn(1)),
+                        // etcd overlooks what a transaction within one would write.
+                        1 => Ask::Txn(self.txn(9)),
                         2 => Ask::Delete(self.delete()),
                         3 => Ask::Range(self.range()),
                         _ => Ask::Grant(pb::LeaseGrantRequest { ttl: 1_000, id: 5 }),

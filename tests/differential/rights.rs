@@ -20,11 +20,11 @@ const NONSENSE: &[&str] = &["nonsense", "x.1", ".", "nonsense.notanumber", "Bear
 impl Generator {
     /// The next request of a run with users.
     pub fn next_with_users(&mut self) -> Ask {
+        if self.planned.is_empty() && (self.one_in(60) || std::mem::take(&mut self.fresh)) {
+            self.plan_rights();
+        }
         if let Some(ask) = self.planned.pop_front() {
             return ask;
-        }
-        if self.one_in(60) || std::mem::take(&mut self.fresh) {
-            self.plan_rights();
         }
         let who = match self.random.random_range(0..12) {
             0 => Who::Nobody,

@@ -69,6 +69,12 @@ fn of_kind(raw: Raw, field: &FieldDescriptor) -> Result<Value, String> {
         | (Kind::Enum(_), Raw::Plain(value @ Value::Number(_))) => whole(&value)
             .map(Value::Number)
             .ok_or_else(|| format!("invalid value for field {}: {value}", field.name())),
+        // All of its padding or none.
+        (Kind::Bytes, Raw::Plain(Value::String(text)))
+            if text.len() % 4 != 0 && text.contains('=') =>
+        {
+            Err(format!("invalid value for field {}: {text:?}", field.name()))
+        }
         (_, raw) => Ok(plain(raw)),
     }
 }
@@ -225,6 +231,16 @@ mod tests {
             range(&format!("{{\"limit\":{text}}}")).expect_err(text);
         }
         range("{\"sort_order\":1.5}").expect_err("half a choice");
+    }
+
+    #[test]
+    fn bytes_are_padded_or_not() {
+        for text in ["YQ==", "YQ", "YWI=", "YWJj", ""] {
+            range(&format!("{{\"key\":\"{text}\"}}")).expect(text);
+        }
+        for text in ["YQ=", "YQ===", "="] {
+            range(&format!("{{\"key\":\"{text}\"}}")).expect_err(text);
+        }
     }
 
     #[test]
