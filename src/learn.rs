@@ -86,6 +86,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_drills_that_pages_name_are_there() {
+        for page in tui::lab::course::builtin() {
+            let runs = page.steps.iter().flat_map(|step| &step.acts).filter_map(|act| match act {
+                tui::lab::course::Act::Drill(id) => Some(id),
+                _ => None,
+            });
+            for id in page.drill.iter().chain(runs) {
+                let text = playground::drill::catalogue::text(id);
+                assert!(text.is_some(), "page {}: there is no drill {id}", page.id);
+            }
+        }
+    }
+
+    #[test]
     fn what_was_read_is_remembered_and_damage_is_a_fresh_start() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());

@@ -148,6 +148,9 @@ pub fn nodes_table(view: &FleetView) -> String {
             let faults: Vec<String> = node.faults.iter().map(ToString::to_string).collect();
             text.push_str(&format!("{} suffers from: {}\n", node.name, faults.join(", ")));
         }
+        if node.cut_off {
+            text.push_str(&format!("{} is cut off: it answers for itself only\n", node.name));
+        }
         if let Some(why) = &node.why {
             text.push_str(&format!("{}: {why}\n", node.name));
         }

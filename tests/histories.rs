@@ -90,7 +90,7 @@ impl Observed {
         let report = history::check(&recording.history);
         println!("{report}");
         for lane in recording.timeline.lanes() {
-            let outage = recording.timeline.longest_outage(lane, 0);
+            let outage = recording.timeline.longest_outage(lane);
             println!("longest outage of {}: {outage} ms", recording.timeline.name(lane));
         }
         (report, recording)

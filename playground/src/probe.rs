@@ -1,16 +1,21 @@
 //! What one node says about itself, asked over its client port as any client would.
 //!
-//! Only requests that a member answers from its own state are made (Status, and the member
-//! list without linearizability), so a probe tells something even when the quorum is gone,
-//! and one silent node never delays what is known about the others.
+//! [`probe`] makes only requests that a member answers from its own state (Status, and the member
+//! list without linearizability), so it tells something even when the quorum is gone, and one
+//! silent node never delays what is known about the others. What a member says about itself looks
+//! well as long as it hears a leader, also if that leader does not hear it: [`in_touch`] asks for
+//! what needs the leader's answer.
 
 use std::time::Duration;
 
 use proto::etcdserverpb::{
-    MemberListRequest, StatusRequest, cluster_client::ClusterClient,
-    maintenance_client::MaintenanceClient,
+    MemberListRequest, RangeRequest, StatusRequest, cluster_client::ClusterClient,
+    kv_client::KvClient, maintenance_client::MaintenanceClient,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 /// How long a node may take to answer. A paused node never does.
 pub const DEADLINE: Duration = Duration::from_millis(800);
@@ -53,6 +58,26 @@ pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
 /// Asks once. `None` is a node that does not answer in time, or not with sense.
 pub async fn probe(channel: &Channel) -> Option<Report> {
     tokio::time::timeout(DEADLINE, ask(channel)).await.ok()?.ok()
+}
+
+/// Read, never written; that it does not exist is as good an answer.
+const KEY: &[u8] = b"/etcd-tui/probe";
+
+/// How long it may take; more than a machine that is busy needs.
+const TOUCH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Whether a linearizable read comes back. A refusal does too, and is as good.
+pub async fn in_touch(channel: &Channel) -> bool {
+    let request = RangeRequest { key: KEY.into(), count_only: true, ..RangeRequest::default() };
+    let mut kv = KvClient::new(channel.clone());
+    match tokio::time::timeout(TOUCH_DEADLINE, kv.range(request)).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(status)) => !matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+        ),
+        Err(_) => false,
+    }
 }
 
 async fn ask(channel: &Channel) -> Result<Report, tonic::Status> {

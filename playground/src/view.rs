@@ -150,6 +150,9 @@ pub struct NodeView {
     /// What was done to it and not taken back.
     #[serde(default)]
     pub faults: Vec<NodeFault>,
+    /// Whether it answers for itself, but what needs the others does not come back.
+    #[serde(default)]
+    pub cut_off: bool,
     /// Lower-case hexadecimal.
     #[serde(default)]
     pub cluster_id: Option<String>,
@@ -169,7 +172,7 @@ pub struct FleetView {
     pub health: Health,
     /// Members that vote, as the most recent leader lists them.
     pub voters: usize,
-    /// Voters that answer and know a leader.
+    /// Voters that answer, know a leader and are in touch with it.
     pub serving: usize,
     /// The membership change in progress, if there is one.
     pub operation: Option<String>,
@@ -308,6 +311,7 @@ pub(crate) mod tests {
             log_path: String::new(),
             version: None,
             faults: Vec::new(),
+            cut_off: false,
             cluster_id: None,
             token: None,
         }

@@ -17,7 +17,7 @@ pub enum Command {
     Run(Run),
     /// Put clusters back on which a drill was cut off
     Rollback,
-    /// Set two JSON reports of a drill side by side
+    /// Set two JSON reports of a drill side by side, or all reports of several folders in a table
     Compare(Compare),
 }
 
@@ -67,8 +67,7 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// A report
-    pub left: PathBuf,
-    /// Another report
-    pub right: PathBuf,
+    /// Two reports, or folders that `drill run --out` wrote
+    #[arg(required = true, value_name = "REPORT|DIR")]
+    pub reports: Vec<PathBuf>,
 }

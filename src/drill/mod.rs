@@ -71,7 +71,8 @@ async fn run_all(home: &Home, arguments: Run) -> anyhow::Result<ExitCode> {
     let own = drills
         .iter()
         .find(|it| it.application.is_some_and(|own| Some(own) != arguments.application));
-    if let (Some(drill), Some(_)) = (own, arguments.application) {
+    // Of all drills those are skipped, and say so.
+    if let (Some(drill), Some(_), false) = (own, arguments.application, arguments.all) {
         let why = format!("{} has an application of its own: leave out --application", drill.id);
         return Err(PlaygroundError::Usage(why).into());
     }
@@ -240,18 +241,57 @@ async fn roll_back(home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(arguments: &Compare) -> anyhow::Result<()> {
-    let read = |path: &Path| -> anyhow::Result<Report> {
-        let wrong = |why: String| PlaygroundError::Usage(format!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let report: Report = serde_json::from_str(&text)
-            .map_err(|error| wrong(format!("this is no report of a drill: {error}")))?;
-        if report.schema_version != report::SCHEMA_VERSION {
-            let why = format!("schema version {} is not known", report.schema_version);
-            return Err(wrong(why).into());
-        }
-        Ok(report)
+    let paths = &arguments.reports;
+    let are_folders = paths.iter().all(|path| path.is_dir());
+    let text = if are_folders {
+        let runs = paths.iter().map(|path| run_of(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let order: Vec<String> = catalogue::all()?.into_iter().map(|drill| drill.id).collect();
+        report::overview::render(&runs, &order)
+    } else if let [left, right] = paths.as_slice() {
+        report::compare::render(&read_report(left)?, &read_report(right)?)
+    } else {
+        let why = "two reports are compared, or any number of folders that `drill run --out` wrote";
+        return Err(PlaygroundError::Usage(why.into()).into());
     };
-    let (left, right) = (read(&arguments.left)?, read(&arguments.right)?);
-    output::print(&report::compare::render(&left, &right))?;
+    output::print(&text)?;
     Ok(())
+}
+
+fn read_report(path: &Path) -> anyhow::Result<Report> {
+    let wrong = |why: String| PlaygroundError::Usage(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let not_one = |error| wrong(format!("this is no report of a drill: {error}"));
+    // The version first: another one may have other fields.
+    let version: Versioned = serde_json::from_str(&text).map_err(not_one)?;
+    if version.schema_version != report::SCHEMA_VERSION {
+        let (found, known) = (version.schema_version, report::SCHEMA_VERSION);
+        let why = format!(
+            "the report has schema version {found}, and this program reads {known}: run the drill \
+             again"
+        );
+        return Err(wrong(why).into());
+    }
+    serde_json::from_str(&text).map_err(|error| not_one(error).into())
+}
+
+/// What every version of a report has.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    schema_version: u32,
+}
+
+/// All reports of a folder, under its name.
+fn run_of(folder: &Path) -> anyhow::Result<report::overview::Run> {
+    let shown = || folder.display().to_string();
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", shown()))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    paths.sort();
+    if paths.is_empty() {
+        let why = format!("{} holds no reports: `drill run --out` writes them", shown());
+        return Err(PlaygroundError::Usage(why).into());
+    }
+    let reports = paths.iter().map(|path| read_report(path)).collect::<anyhow::Result<_>>()?;
+    let name = folder.file_name().map_or_else(shown, |name| name.to_string_lossy().into_owned());
+    Ok(report::overview::Run { name, reports })
 }

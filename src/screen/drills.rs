@@ -8,7 +8,7 @@ use std::sync::Arc;
 use playground::applications::{ApplicationReport, ClientReport, ClientState};
 use playground::drill::progress::{Cell, StepState};
 use playground::drill::{Drill, Progress, Report, catalogue, machine::Phase, report, run};
-use playground::{FleetView, Home, PlaygroundError};
+use playground::{Engine, FleetView, Home, PlaygroundError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tui::fleet::FleetUpdate;
@@ -57,7 +57,7 @@ impl Bench {
             home: self.home.clone(),
             program,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: Some(self.cluster.clone()),
+            cluster: (!has_own_cluster(&drill)).then(|| self.cluster.clone()),
             engine: Default::default(),
             seed: 1,
             application,
@@ -117,6 +117,8 @@ fn card(drill: &Drill, view: &FleetView) -> shown::DrillCard {
     let said = drill.steps.iter().filter_map(|step| step.says.as_ref());
     let mut expected: Vec<(String, String)> =
         drill.expectations.iter().map(|it| (it.lane.title().to_owned(), it.says.clone())).collect();
+    // It would be one of our nodes.
+    let own_cluster = has_own_cluster(drill) && view.engine == Engine::Builtin.word();
     expected.extend(said.map(|says| ("cluster".to_owned(), says.clone())));
     shown::DrillCard {
         id: drill.id.clone(),
@@ -129,8 +131,14 @@ fn card(drill: &Drill, view: &FleetView) -> shown::DrillCard {
         docs: drill.docs.clone(),
         nodes: drill.cluster.nodes,
         application: drill.application.map(|kind| kind.word().to_owned()),
-        skipped: run::skipped(drill, view, false),
+        own_cluster,
+        skipped: run::skipped(drill, view, false).filter(|_| !own_cluster),
     }
+}
+
+/// Whether it would spoil a cluster of somebody's, or needs nodes with other flags.
+fn has_own_cluster(drill: &Drill) -> bool {
+    drill.requires.own_cluster.is_some() || !drill.cluster.settings.is_empty()
 }
 
 fn phase(phase: Phase) -> &'static str {
@@ -197,6 +205,7 @@ fn picture(progress: &Progress) -> timeline::Timeline {
     let cell = |cell: &Cell| match cell {
         Cell::Empty => timeline::Cell::Empty,
         Cell::Ok => timeline::Cell::Ok,
+        Cell::Late => timeline::Cell::Slow,
         Cell::Refused => timeline::Cell::Refused,
         Cell::Unknown => timeline::Cell::Unknown,
     };

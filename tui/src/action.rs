@@ -69,6 +69,7 @@ pub enum Action {
     Next,
     NextPage,
     PreviousPage,
+    PageDrill,
     // Overlays
     Submit,
     Yes,
@@ -159,6 +160,7 @@ pub const DESCRIPTIONS: &[Description] = &[
     d(Action::Next, "next", "next", "let the course do it, or go on"),
     d(Action::NextPage, "next-page", "next page", "turn to the next page"),
     d(Action::PreviousPage, "previous-page", "previous page", "turn back a page"),
+    d(Action::PageDrill, "page-drill", "drill", "show the page's drill, its run or its report"),
     d(Action::Submit, "submit", "ok", "accept"),
     d(Action::Yes, "yes", "yes", "say yes to the question"),
     d(Action::Cancel, "cancel", "cancel", "close without doing anything"),

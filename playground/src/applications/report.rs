@@ -49,6 +49,9 @@ pub struct ApplicationReport {
     pub violations: Vec<String>,
     /// What did not come to rest after the cluster was healed.
     pub unmet: Option<String>,
+    /// Why it may break its promises here, if it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excused: Option<String>,
     /// What of weight happened.
     pub happened: Vec<Happened>,
 }
@@ -72,10 +75,18 @@ impl ApplicationReport {
     /// The verdict on the claim, in one sentence.
     pub fn verdict(&self) -> String {
         match (self.violations.first(), &self.unmet) {
+            (Some(violation), _) if let Some(why) = &self.excused => {
+                format!("broken, as it may be here ({why}): {violation}")
+            }
             (Some(violation), _) => format!("broken: {violation}"),
             (None, Some(unmet)) => format!("not at rest: {unmet}"),
             (None, None) => "it held".into(),
         }
+    }
+
+    /// Whether it held, or did not have to.
+    pub fn is_well(&self) -> bool {
+        self.held() || self.excused.is_some()
     }
 
     /// Whether no promise was broken, and all came to rest.

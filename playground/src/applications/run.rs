@@ -200,6 +200,7 @@ impl Application {
             facts: look.facts().into_iter().map(fact).collect(),
             violations: look.notes().violations().to_vec(),
             unmet: None,
+            excused: None,
             happened: look.notes().notables().iter().map(happened).collect(),
         }
     }

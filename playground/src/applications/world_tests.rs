@@ -361,17 +361,18 @@ fn a_resource_that_lets_an_old_token_in_is_unsafe() {
     let violations = world.violations().to_vec();
     assert!(violations[0].contains("wrote with token"), "{violations:?}");
     let text = catalogue::text("lock-with-fencing").expect("a drill");
-    let machine = Machine::new(&Drill::parse("x", text).expect("it is right"));
+    let drill = Drill::parse("x", text).expect("it is right");
+    let machine = Machine::new(&drill);
     let found = super::ApplicationReport {
         application: "fenced-lock".into(),
         violations,
         ..Default::default()
     };
     let judged = report::Consistency { acknowledged_writes: 1, ..Default::default() };
-    let (verdict, why) = judge::verdict(&machine, &[], &judged, Some(&found));
+    let (verdict, why) = judge::verdict(&drill, &machine, &[], &judged, Some(&found));
     assert_eq!(verdict, Verdict::Unsafe, "{why}");
     let found = super::ApplicationReport { unmet: Some("no rest".into()), ..Default::default() };
-    assert_eq!(judge::verdict(&machine, &[], &judged, Some(&found)).0, Verdict::Fail);
+    assert_eq!(judge::verdict(&drill, &machine, &[], &judged, Some(&found)).0, Verdict::Fail);
 }
 
 #[test]

@@ -37,10 +37,12 @@ pub async fn report(means: &Means, machine: &Machine, started: Instant) -> Repor
     {
         mark.clear();
     }
-    // Where data is destroyed on purpose, applications cannot be told the truth.
-    let judged = means.drill.workload.unjudged.is_none();
-    let application = report.application.as_ref().filter(|_| judged);
-    let (verdict, why) = judge::verdict(machine, &report.table, &report.consistency, application);
+    if let Some(application) = &mut report.application {
+        application.excused.clone_from(&means.drill.workload.promises_may_break);
+    }
+    let application = report.application.as_ref();
+    let (verdict, why) =
+        judge::verdict(&means.drill, machine, &report.table, &report.consistency, application);
     (report.verdict, report.why) = (verdict, why);
     report
 }
@@ -190,6 +192,7 @@ fn lanes(timeline: &Timeline, until_ms: u64) -> Vec<LaneReport> {
             from_ms: it.from / 1_000_000,
             ms: it.millis(),
             failed: it.failed,
+            late: it.late,
             open: it.open,
         };
         LaneReport {
@@ -197,8 +200,8 @@ fn lanes(timeline: &Timeline, until_ms: u64) -> Vec<LaneReport> {
             ok: count(workload::Seen::Ok),
             refused: count(workload::Seen::Refused),
             unknown: count(workload::Seen::Unknown),
-            longest_outage_ms: timeline.longest_outage(lane, 0),
-            outages: timeline.outages(lane, 0).iter().map(outage).collect(),
+            longest_outage_ms: timeline.longest_outage(lane),
+            outages: timeline.outages(lane).iter().map(outage).collect(),
             p50_ms: millis(0.5),
             p99_ms: millis(0.99),
             p999_ms: millis(0.999),

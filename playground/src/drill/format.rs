@@ -123,6 +123,8 @@ pub struct Load {
     pub warm_up: Span,
     /// Why the history is not judged; a drill that destroys data on purpose says so.
     pub unjudged: Option<String>,
+    /// Why applications may break their promises here; otherwise that fails the drill.
+    pub promises_may_break: Option<String>,
 }
 
 impl Default for Load {
@@ -132,6 +134,7 @@ impl Default for Load {
             timeout: Span(Duration::from_secs(1)),
             warm_up: Span(Duration::from_secs(1)),
             unjudged: None,
+            promises_may_break: None,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - UNSAFE needs a violation that the history checker or the ledger of an application found,
-//!   which is proof; nothing else overrides it.
+//!   which is proof; nothing else overrides it. Where a drill destroys data on purpose a ledger
+//!   proves nothing against the cluster: a broken promise is FAIL there, unless the drill allows it.
 //! - PASS needs every row, an undisturbed course, a rollback that succeeded and a history that
 //!   was judged (or a drill that says why it cannot be).
 
@@ -83,7 +84,7 @@ impl Evidence<'_> {
             let served: usize = places.iter().map(|lanes| self.served(lanes, from, to)).sum();
             return row(served == 0, format!("{served} requests succeeded"), None);
         }
-        let measure = |lanes: &Vec<Lane>| self.timeline.longest_gap(lanes, from, to);
+        let measure = |lanes: &Vec<Lane>| self.timeline.longest_within(lanes, from, to);
         let worst = places.iter().map(measure).max().unwrap_or(0) / 1_000_000;
         let best = places.iter().map(measure).min().unwrap_or(0) / 1_000_000;
         let fits_most = it.outage_at_most.is_none_or(|limit| worst <= limit.millis());
@@ -168,6 +169,7 @@ impl Evidence<'_> {
 
 /// The verdict and its sentence.
 pub fn verdict(
+    drill: &Drill,
     machine: &Machine,
     table: &[Row],
     consistency: &Consistency,
@@ -177,10 +179,11 @@ pub fn verdict(
         let first = violation.lines().next().unwrap_or_default();
         return (Verdict::Unsafe, format!("a promise to clients was broken: {first}"));
     }
-    if let Some((application, violation)) =
-        application.and_then(|it| Some((&it.application, it.violations.first()?)))
-    {
-        return (Verdict::Unsafe, format!("{application}: {violation}"));
+    let application = application.filter(|it| it.excused.is_none());
+    let broken =
+        application.and_then(|it| Some(format!("{}: {}", it.application, it.violations.first()?)));
+    if let Some(broken) = broken.clone().filter(|_| drill.workload.unjudged.is_none()) {
+        return (Verdict::Unsafe, broken);
     }
     match &machine.ended {
         Ended::Skipped(why) => return (Verdict::Skipped, why.clone()),
@@ -200,6 +203,9 @@ pub fn verdict(
     }
     if let Some(record) = machine.records.iter().find(|record| !record.ok) {
         return (Verdict::Fail, record.said.clone());
+    }
+    if let Some(broken) = broken {
+        return (Verdict::Fail, broken);
     }
     if let Some((application, unmet)) =
         application.and_then(|it| Some((&it.application, it.unmet.as_ref()?)))
@@ -264,7 +270,7 @@ mod tests {
 
     /// Puts every 100 ms, failing from 1.5 s to 2.5 s on the load's clock, which began at 0.5 s.
     fn timeline() -> Timeline {
-        let mut timeline = Timeline::new(vec!["n1".into(), "n2".into()]);
+        let mut timeline = Timeline::new(vec!["n1".into(), "n2".into()], millis(25));
         for at in (0..6000).step_by(100) {
             let seen = if (1500..2500).contains(&at) { Seen::Unknown } else { Seen::Ok };
             timeline.add(Lane::Put, Sample { made: at * MS, took: MS, seen });
@@ -293,13 +299,13 @@ mod tests {
     #[test]
     fn outages_are_held_against_what_was_expected() {
         let cases = [
-            ("outage_at_most = \"4s\"", true, Some(1000)),
-            ("outage_at_most = \"900ms\"", false, Some(1000)),
-            ("outage_at_most = \"4s\"\noutage_at_least = \"2s\"", false, Some(1000)),
+            ("outage_at_most = \"4s\"", true, Some(1001)),
+            ("outage_at_most = \"900ms\"", false, Some(1001)),
+            ("outage_at_most = \"4s\"\noutage_at_least = \"2s\"", false, Some(1001)),
             ("outage_at_most = \"0ms\"\nto = \"check\"", false, Some(1000)),
             ("outage_at_most = \"0ms\"\nfrom = \"check\"", true, Some(0)),
             ("outage_at_most = \"0ms\"\nat = \"not {victim}\"", true, Some(0)),
-            ("outage_at_most = \"0ms\"\nat = \"each\"", false, Some(1000)),
+            ("outage_at_most = \"0ms\"\nat = \"each\"", false, Some(1001)),
             ("never_served = true\nat = \"{victim}\"", false, None),
             ("outage_at_most = \"0ms\"\nat = \"n9\"", false, None),
         ];
@@ -329,7 +335,7 @@ mod tests {
         let verdict = |change: fn(&mut Machine), table: &[Row], consistency: &Consistency| {
             let mut machine = machine(&drill, [true, true]);
             change(&mut machine);
-            super::verdict(&machine, table, consistency, None).0
+            super::verdict(&drill, &machine, table, consistency, None).0
         };
         assert_eq!(verdict(|_| {}, &good, &judged), Verdict::Pass);
         assert_eq!(verdict(|_| {}, &bad, &judged), Verdict::Fail);
@@ -343,5 +349,36 @@ mod tests {
         );
         let skipped = |it: &mut Machine| it.ended = Ended::Skipped("no".into());
         assert_eq!(verdict(skipped, &[], &Consistency::default()), Verdict::Skipped);
+    }
+
+    #[test]
+    fn an_application_that_breaks_its_promise_decides_unless_it_may() {
+        let mut drill = drill("outage_at_most = \"4s\"");
+        let machine = machine(&drill, [true, true]);
+        let table = table("outage_at_most = \"4s\"", [true, true]);
+        let mut broken = ApplicationReport {
+            application: "lock".into(),
+            violations: vec!["two holders".into()],
+            ..ApplicationReport::default()
+        };
+        let judged = Consistency { acknowledged_writes: 1, ..Consistency::default() };
+        let verdict = |drill: &Drill, consistency: &Consistency, it: &ApplicationReport| {
+            super::verdict(drill, &machine, &table, consistency, Some(it))
+        };
+        assert_eq!(verdict(&drill, &judged, &broken).0, Verdict::Unsafe);
+        drill.workload.unjudged = Some("it destroys data".into());
+        let unjudged = Consistency { unjudged: Some("so".into()), ..Consistency::default() };
+        let (word, why) = verdict(&drill, &unjudged, &broken);
+        assert_eq!((word, why.as_str()), (Verdict::Fail, "lock: two holders"));
+        let restless = ApplicationReport {
+            unmet: Some("a waits".into()),
+            violations: Vec::new(),
+            ..broken.clone()
+        };
+        assert_eq!(verdict(&drill, &unjudged, &restless).0, Verdict::Fail);
+        broken.excused = Some("its data is gone".into());
+        assert_eq!(verdict(&drill, &unjudged, &broken).0, Verdict::Pass);
+        assert!(broken.verdict().starts_with("broken, as it may be here (its data is gone)"));
+        assert!(broken.is_well() && !broken.held() && !restless.is_well());
     }
 }

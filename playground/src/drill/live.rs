@@ -2,10 +2,10 @@
 
 use super::machine::{Machine, Phase};
 use super::observe;
-use super::progress::{CELL_MS, Cell, FeedLine, LaneCells, Progress, StepProgress, StepState};
+use super::progress::{CELL_MS, FeedLine, LaneCells, Progress, StepProgress, StepState};
 use super::run::Means;
 use crate::applications::report::Happened;
-use crate::workload::{Seen, Timeline};
+use crate::workload::Timeline;
 
 /// What there is to see now.
 pub fn progress(means: &Means, machine: &Machine) -> Progress {
@@ -70,16 +70,10 @@ pub fn progress(means: &Means, machine: &Machine) -> Progress {
 
 /// Every lane as cells.
 pub fn lanes(timeline: &Timeline, until_ms: u64) -> Vec<LaneCells> {
-    let cell = |seen: Option<Seen>| match seen {
-        None => Cell::Empty,
-        Some(Seen::Ok) => Cell::Ok,
-        Some(Seen::Refused) => Cell::Refused,
-        Some(Seen::Unknown) => Cell::Unknown,
-    };
     let (width, until) = (CELL_MS * 1_000_000, until_ms.saturating_mul(1_000_000));
     let lanes = timeline.lanes().map(|lane| LaneCells {
         name: timeline.name(lane),
-        cells: timeline.cells(lane, width, until).into_iter().map(cell).collect(),
+        cells: timeline.cells(lane, width, until),
     });
     lanes.collect()
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::Phase;
 use crate::applications::ApplicationReport;
+pub use crate::workload::Cell;
 
 /// How long a cell of a lane is.
 pub const CELL_MS: u64 = 100;
@@ -51,26 +52,14 @@ pub enum StepState {
     Failed,
 }
 
-/// What was seen in a cell; the worst of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cell {
-    /// Nothing was asked.
-    Empty,
-    Ok,
-    Refused,
-    Unknown,
-}
-
-impl Cell {
-    /// For text.
-    pub fn block(self) -> char {
-        match self {
-            Self::Empty => '·',
-            Self::Ok => '█',
-            Self::Refused => '▒',
-            Self::Unknown => '░',
-        }
+/// What a cell is drawn as in text.
+pub fn block(cell: Cell) -> char {
+    match cell {
+        Cell::Empty => '·',
+        Cell::Ok => '█',
+        Cell::Late => '▓',
+        Cell::Refused => '▒',
+        Cell::Unknown => '░',
     }
 }
 

@@ -106,6 +106,8 @@ pub async fn run(
     let mut effects = machine.on(Event::Begin, Duration::ZERO);
     let (mut doing, mut wake): (Option<Doing>, Option<Duration>) = (None, None);
     let mut tell = tokio::time::interval(TELL);
+    // On a machine with much to do a picture that is late is left out, not drawn twice.
+    tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while machine.phase != Phase::Done {
         for effect in effects.drain(..) {
             match effect {
@@ -188,9 +190,8 @@ fn begin(effect: Effect, means: &Arc<Means>, machine: &Machine, started: Instant
         }),
         Effect::RollBack => Box::pin(async move { Event::RolledBack(roll_back(&means).await) }),
         Effect::Settle => {
-            let whole =
-                machine.ended == Ended::Completed && means.drill.workload.unjudged.is_none();
-            Box::pin(async move { Event::Settled(settle(&means, whole).await) })
+            let completed = machine.ended == Ended::Completed;
+            Box::pin(async move { Event::Settled(settle(&means, completed).await) })
         }
         // Judging is done when the report is written; nothing is left to wait for.
         _ => Box::pin(std::future::ready(Event::Judged)),
@@ -201,6 +202,7 @@ fn begin(effect: Effect, means: &Arc<Means>, machine: &Machine, started: Instant
 async fn prepare(means: &Means, started: Instant) -> Result<Load, Unfit> {
     let broken = |error: PlaygroundError| Unfit::Broken(error.to_string());
     let (options, drill) = (&means.options, &means.drill);
+    one_application(drill, options)?;
     let temporary = options.cluster.is_none();
     let mut mark = Mark {
         cluster: means.cluster.clone(),
@@ -325,6 +327,16 @@ pub fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Optio
     None
 }
 
+/// Whether the application that is wanted can be the drill's.
+fn one_application(drill: &Drill, options: &Options) -> Result<(), Unfit> {
+    match (drill.application, options.application) {
+        (Some(own), Some(wanted)) if own != wanted => {
+            Err(Unfit::Skipped(format!("it has an application of its own: {own}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the drill can begin on this cluster.
 fn fit(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Result<(), Unfit> {
     if let Some(why) = skipped(drill, view, temporary) {
@@ -359,8 +371,11 @@ async fn roll_back(means: &Means) -> Result<String, String> {
     }
 }
 
-/// Ends the load. What the healed cluster holds is read only when it will be judged.
-async fn settle(means: &Means, whole: bool) -> Result<(), String> {
+/// Ends the load. What the healed cluster holds is read only when it will be judged, and only
+/// applications that must keep their promises are given time to come to rest.
+async fn settle(means: &Means, completed: bool) -> Result<(), String> {
+    let whole = completed && means.drill.workload.unjudged.is_none();
+    let bound = completed && means.drill.workload.promises_may_break.is_none();
     let taken = means
         .load
         .lock()
@@ -371,7 +386,7 @@ async fn settle(means: &Means, whole: bool) -> Result<(), String> {
         *means.members_after.lock() = super::stage::members(&view);
     }
     let application = match stage.uses.get() {
-        Some(application) if whole => Some(application.finish().await),
+        Some(application) if bound => Some(application.finish().await),
         Some(application) => {
             let report = application.report();
             application.end().await;

@@ -56,11 +56,18 @@ struct Node {
     member_id: Option<u64>,
     report: Option<Report>,
     misses: u8,
+    /// Reads in a row that it could not answer for want of the others.
+    untouched: u8,
 }
 
 impl Node {
     fn is_fresh(&self) -> bool {
         self.state.is_live() && self.report.is_some() && self.misses < MISSES_MAX
+    }
+
+    /// Whether it answers for itself, but has lost touch with the others. One answer may be late.
+    fn is_cut_off(&self) -> bool {
+        self.is_fresh() && self.untouched >= MISSES_MAX
     }
 }
 
@@ -91,6 +98,7 @@ impl Fleet {
             member_id: identity.member_id,
             report: None,
             misses: 0,
+            untouched: 0,
         };
         self.nodes.insert(identity.name, node);
     }
@@ -205,6 +213,11 @@ impl Fleet {
             }
             FleetEvent::Exited(diagnosis) => self.on_exit(name, diagnosis, now, &mut effects),
             FleetEvent::Probed(report) => self.on_probe(name, report, &mut effects),
+            FleetEvent::Touched(yes) if node.state == NodeState::Running => {
+                node.untouched = if yes { 0 } else { node.untouched.saturating_add(1) };
+            }
+            // Before it was ready, or while it is frozen, nothing is known of the others.
+            FleetEvent::Touched(_) => {}
             FleetEvent::TimerFired => self.on_timer(name, now, &mut effects),
         }
         self.take_turns(now, &mut effects);
@@ -249,6 +262,7 @@ impl Fleet {
         node.why = None;
         node.report = None;
         node.misses = 0;
+        node.untouched = 0;
         effects.push(FleetEffect::Spawn { node: name.to_owned(), epoch: node.epoch });
     }
 
@@ -323,6 +337,11 @@ impl Fleet {
         };
         node.misses = 0;
         node.member_id = Some(report.member_id);
+        let found_leader = node.report.as_ref().is_none_or(|it| it.leader == 0);
+        if found_leader && report.leader != 0 {
+            // What failed before says nothing about this leader.
+            node.untouched = 0;
+        }
         if node.state == NodeState::Starting && report.leader != 0 {
             node.state = NodeState::Running;
             node.ready = true;

@@ -2,6 +2,10 @@
 //!
 //! Reports are opinions, and the nodes may disagree for a while after a failure. The opinion
 //! of the highest term counts; a leader counts only while its own process answers.
+//!
+//! A voter serves if it answers, names a leader, and is in touch: a member that hears a leader which
+//! does not hear it names one, and can do nothing. While no leader is known that says nothing,
+//! because reads wait for the next one.
 
 use std::time::Duration;
 
@@ -40,16 +44,20 @@ impl Fleet {
 
     /// How many members vote, and how many of those serve under a leader.
     pub fn voters(&self) -> (usize, usize) {
-        let serves = |report: &Report| report.leader != 0;
+        let led = self.leader().is_some();
+        let serving = self.nodes.values().filter(|node| node.is_fresh());
+        let serving = serving.filter(|node| !(led && node.is_cut_off()));
+        let serving: Vec<&Report> = serving
+            .filter_map(|node| node.report.as_ref())
+            .filter(|report| report.leader != 0)
+            .collect();
         match self.latest_report().filter(|report| !report.members.is_empty()) {
             Some(latest) => {
                 let voters = || latest.members.iter().filter(|member| !member.learner);
-                let serving = voters().filter(|member| {
-                    self.fresh().any(|(_, it)| it.member_id == member.id && serves(it))
-                });
-                (voters().count(), serving.count())
+                let serves = |id: u64| serving.iter().any(|report| report.member_id == id);
+                (voters().count(), voters().filter(|member| serves(member.id)).count())
             }
-            None => (self.nodes.len(), self.fresh().filter(|(_, it)| serves(it)).count()),
+            None => (self.nodes.len(), serving.len()),
         }
     }
 
@@ -130,6 +138,7 @@ impl Fleet {
             log_path: node.log_path.clone(),
             version: report.map(|report| report.version.clone()),
             faults: Vec::new(),
+            cut_off: node.is_cut_off() && self.leader().is_some(),
             cluster_id: report.map(|report| format!("{:x}", report.cluster_id)),
             token: None,
         }

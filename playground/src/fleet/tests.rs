@@ -276,6 +276,32 @@ fn a_silent_node_serves_nobody_after_two_probes() {
 }
 
 #[test]
+fn a_node_that_hears_a_leader_which_does_not_hear_it_serves_nobody() {
+    let mut fleet = running(3, 1);
+    fleet.step("n3", 1, FleetEvent::Touched(false), at(5));
+    assert_eq!(fleet.voters(), (3, 3), "one answer may be late");
+    fleet.step("n3", 1, FleetEvent::Touched(false), at(6));
+    assert_eq!(fleet.voters(), (3, 2));
+    let view = fleet.view(&FleetSpec::new("c", 3, 23790, 1, false), at(6));
+    assert_eq!((view.health, view.nodes[2].cut_off), (Health::AtRisk, true));
+    assert!(!view.nodes[1].cut_off);
+    // Nobody leads any more: what does not come back waits for the next leader.
+    fleet.step("n1", 1, died(), at(7));
+    assert_eq!(fleet.voters(), (3, 2));
+    fleet.step("n2", 1, report(2, 2, 6, 3), at(8));
+    assert_eq!(fleet.voters(), (3, 1));
+    fleet.step("n3", 1, FleetEvent::Touched(true), at(9));
+    assert_eq!(fleet.voters(), (3, 2));
+    // A leader that it has just found is not to blame for what failed before.
+    for touched in [false, false] {
+        fleet.step("n3", 1, FleetEvent::Touched(touched), at(10));
+    }
+    fleet.step("n3", 1, report(3, 0, 6, 3), at(11));
+    fleet.step("n3", 1, report(3, 2, 6, 3), at(12));
+    assert_eq!(fleet.voters(), (3, 2));
+}
+
+#[test]
 fn members_that_nobody_runs_here_count_against_health() {
     let mut fleet = running(3, 1);
     fleet.step("n1", 1, report(1, 1, 5, 5), at(5));

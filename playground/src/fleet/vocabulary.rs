@@ -38,6 +38,8 @@ pub enum FleetEvent {
     Exited(Diagnosis),
     /// A probe came back, or did not.
     Probed(Option<Box<Report>>),
+    /// Whether a read that needs the leader came back.
+    Touched(bool),
     /// A timer this machine asked for.
     TimerFired,
 }

@@ -88,8 +88,7 @@ impl Supervisor {
         let pid = child.id();
         let channel = probe::channel(&url).map_err(|error| error.to_string())?;
         self.channels.insert(node.to_owned(), channel.clone());
-        let prober =
-            tokio::spawn(probe_always(node.to_owned(), epoch, channel, self.inbox.clone()));
+        let prober = tokio::spawn(observe(node.to_owned(), epoch, channel, self.inbox.clone()));
         let identity = ProcessIdentity::of(pid);
         let process =
             Process { child, epoch, identity, log_start, prober, killed: false, recorded: None };
@@ -162,6 +161,23 @@ fn record_argv(directory: &Path, argv: &[String]) {
         .and_then(|json| std::fs::write(directory.join("argv.json"), json));
     if let Err(error) = written {
         tracing::warn!(%error, "the command line of a node was not recorded");
+    }
+}
+
+/// Asks the node until nobody wants to know any more. The two do not wait for each other: a read
+/// that waits for a leader must not delay what the node says about itself.
+async fn observe(node: String, epoch: u64, channel: Channel, inbox: mpsc::Sender<Input>) {
+    let touch = touch_always(node.clone(), epoch, channel.clone(), inbox.clone());
+    tokio::join!(probe_always(node, epoch, channel, inbox), touch);
+}
+
+async fn touch_always(node: String, epoch: u64, channel: Channel, inbox: mpsc::Sender<Input>) {
+    loop {
+        let yes = probe::in_touch(&channel).await;
+        if inbox.send(Input::Touched(node.clone(), epoch, yes)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(PROBE_CALM).await;
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) enum Input {
     Subscribe(u64, oneshot::Sender<connection::Subscription>),
     /// A probe of a node's epoch came back.
     Probed(String, u64, Option<Box<Report>>),
+    /// Whether a node of an epoch has answered what needs the others.
+    Touched(String, u64, bool),
     /// The cluster answered a step of the membership change with this number.
     Stepped(u64, Answer),
     /// A snapshot was taken.
@@ -259,6 +261,9 @@ impl Supervisor {
             Input::Probed(node, epoch, report) => {
                 self.feed(&node, epoch, FleetEvent::Probed(report)).await;
                 self.refresh_identity(&node);
+            }
+            Input::Touched(node, epoch, yes) => {
+                self.feed(&node, epoch, FleetEvent::Touched(yes)).await;
             }
             Input::Stepped(number, answer) => self.on_answer(number, answer).await,
             Input::Saved(saved) => self.on_saved(saved),

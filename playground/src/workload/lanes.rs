@@ -1,10 +1,14 @@
 //! The open loops: each asks at its own pace and never waits for an earlier answer.
+//!
+//! What one member acknowledged is read back from another one at once, beside the loops. They tick
+//! together, so their reads begin a whole pace after the writes before them: a member that answers
+//! from its own data and is behind for less than that would never be asked while it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use history::record::{Answer, Operation, Outcome, Request};
+use history::record::{Answer, Get, KeyRange, Nanos, Operation, Outcome, Request};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -14,6 +18,9 @@ use super::{Options, Recorder, Target, calls};
 
 /// Requests of one lane that wait for an answer; more would only measure this program.
 const IN_FLIGHT_MAX: usize = 256;
+
+/// What the number of a client is raised by where it reads back.
+const READER: u32 = 100;
 
 /// Seconds that kept leases live without being kept.
 const KEPT_TTL: i64 = 5;
@@ -32,6 +39,8 @@ struct Loop {
     recorder: Arc<Recorder>,
     patience: Duration,
     in_flight: Arc<AtomicUsize>,
+    /// Whom what was written is read back from, in turn.
+    readers: Vec<Target>,
 }
 
 /// Starts all lanes.
@@ -49,6 +58,7 @@ pub fn spawn(
         recorder: recorder.clone(),
         patience: options.patience,
         in_flight: Arc::default(),
+        readers: Vec::new(),
     };
     let generator = |client| Generator::new(&options.prefix, client, options.seed);
     for client in 0..3 {
@@ -64,7 +74,8 @@ pub fn spawn(
             let only = std::slice::from_ref(target);
             let client = 40 + index as u32;
             let (mut puts, mut gets) = (generator(client), generator(client + 20));
-            let put = one(client, Lane::PutAt(index), only);
+            let readers = others(targets, index);
+            let put = Loop { readers, ..one(client, Lane::PutAt(index), only) };
             tasks.spawn(put.run(pace, move || puts.write_at(index)));
             let get = one(client + 20, Lane::GetAt(index), only);
             // What another member was asked to write: its own writes a member always knows.
@@ -83,12 +94,19 @@ pub fn spawn(
     tasks.spawn(forget(one(91, Lane::Put, targets), generator(91)));
 }
 
+/// All but one, beginning with the next.
+fn others(targets: &[Target], index: usize) -> Vec<Target> {
+    let rest = targets.iter().cycle().skip(index + 1);
+    rest.take(targets.len().saturating_sub(1)).cloned().collect()
+}
+
 impl Loop {
     /// Asks every `pace` until the load ends.
     async fn run(self, pace: Duration, mut next: impl FnMut() -> Request) {
         let mut ticks = tokio::time::interval(pace);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut asked = JoinSet::new();
+        let mut number = 0;
         while !self.recorder.is_stopping() {
             ticks.tick().await;
             while asked.try_join_next().is_some() {}
@@ -96,9 +114,14 @@ impl Loop {
                 continue;
             }
             self.in_flight.fetch_add(1, Ordering::Relaxed);
+            number += 1;
             let (this, request) = (self.clone(), next());
+            let back = self.reader(number, &request);
             asked.spawn(async move {
-                this.ask(request).await;
+                let outcome = this.ask(request).await;
+                if let (Outcome::Ok(_), Some((reader, read))) = (outcome, back) {
+                    this.send(&reader, this.client + READER, read).await;
+                }
                 this.in_flight.fetch_sub(1, Ordering::Relaxed);
             });
         }
@@ -109,9 +132,7 @@ impl Loop {
     async fn ask(&self, request: Request) -> Outcome {
         let turn = self.turn.load(Ordering::Relaxed);
         let target = &self.targets[turn % self.targets.len()];
-        let made = self.recorder.now();
-        let outcome = calls::call(target.channel.clone(), &request, self.patience).await;
-        let finished = self.recorder.now();
+        let (outcome, made, took) = self.send(target, self.client, request).await;
         let seen = match &outcome {
             Outcome::Ok(_) => Seen::Ok,
             Outcome::Refused(_) => Seen::Refused,
@@ -122,18 +143,34 @@ impl Loop {
             let _ =
                 self.turn.compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
-        let sample = Sample { made, took: finished - made, seen };
-        self.recorder.timeline.lock().add(self.lane, sample);
+        self.recorder.timeline.lock().add(self.lane, Sample { made, took, seen });
+        outcome
+    }
+
+    /// Who is asked for what a put writes, if anybody is.
+    fn reader(&self, number: usize, request: &Request) -> Option<(Target, Request)> {
+        let reader = self.readers.get(number % self.readers.len().max(1))?;
+        let Request::Put(put) = request else { return None };
+        let range = KeyRange::one(put.key.clone());
+        let get = Get { range, serializable: false, revision: 0 };
+        Some((reader.clone(), Request::Get(get)))
+    }
+
+    /// Asks a member once, for the history; when that was, and how long it took.
+    async fn send(&self, to: &Target, client: u32, request: Request) -> (Outcome, Nanos, Nanos) {
+        let made = self.recorder.now();
+        let outcome = calls::call(to.channel.clone(), &request, self.patience).await;
+        let finished = self.recorder.now();
         let is_known = !matches!(outcome, Outcome::Unknown(_));
         self.recorder.operations.lock().push(Operation {
-            client: self.client,
-            member: target.name.clone(),
+            client,
+            member: to.name.clone(),
             invoked: made,
             finished: is_known.then_some(finished),
             request,
             outcome: outcome.clone(),
         });
-        outcome
+        (outcome, made, finished - made)
     }
 
     /// Asks until it succeeds or the load ends.
@@ -182,5 +219,48 @@ async fn forget(lane: Loop, mut requests: Generator) {
             lane.ask(leased).await;
         }
         tokio::time::sleep(Duration::from_secs(FORGOTTEN_TTL as u64 / 2)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use history::record::Put;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::workload::Timeline;
+
+    #[tokio::test]
+    async fn what_one_member_acknowledged_is_read_from_each_other_one_in_turn() {
+        let target = |name: &str| Target::new(name, "http://127.0.0.1:1").unwrap();
+        let targets = ["n1", "n2", "n3"].map(target);
+        let recorder = Recorder {
+            origin: std::time::Instant::now(),
+            stop: false.into(),
+            operations: Mutex::default(),
+            watches: Mutex::default(),
+            timeline: Mutex::new(Timeline::new(Vec::new(), Duration::ZERO)),
+        };
+        let put = Loop {
+            client: 41,
+            lane: Lane::PutAt(1),
+            targets: vec![targets[1].clone()],
+            turn: Arc::default(),
+            recorder: Arc::new(recorder),
+            patience: Duration::ZERO,
+            in_flight: Arc::default(),
+            readers: others(&targets, 1),
+        };
+        let request = Request::Put(Put { key: "k".into(), value: "v".into(), lease: 0 });
+        let mut asked = Vec::new();
+        for number in 0..4 {
+            let (reader, read) = put.reader(number, &request).expect("a reader");
+            let range = KeyRange::one("k");
+            assert_eq!(read, Request::Get(Get { range, serializable: false, revision: 0 }));
+            assert_eq!(put.reader(number, &read).map(|_| ()), None, "a read is not read back");
+            asked.push(reader.name);
+        }
+        assert_eq!(asked, ["n3", "n1", "n3", "n1"]);
+        assert!(others(&targets[..1], 0).is_empty());
     }
 }

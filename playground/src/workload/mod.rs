@@ -13,12 +13,14 @@
 //! - All keys are under one prefix, so other users of the cluster are neither touched nor judged.
 //!
 //! [`calls`] speaks to members, [`generate`] decides what is asked, [`watcher`] watches,
-//! [`collect`] reads what the cluster holds before and after, [`timeline`] measures.
+//! [`collect`] reads what the cluster holds before and after, [`timeline`] measures, [`outage`]
+//! says what an outage is.
 
 pub mod calls;
 pub mod collect;
 mod generate;
 mod lanes;
+pub mod outage;
 pub mod timeline;
 mod watcher;
 
@@ -32,7 +34,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-pub use timeline::{Lane, Outage, Sample, Seen, Timeline};
+pub use outage::Outage;
+pub use timeline::{Cell, Lane, Sample, Seen, Timeline};
 pub(crate) use watcher::told;
 
 /// A member to ask.
@@ -161,6 +164,7 @@ impl Workload {
             watches: Mutex::default(),
             timeline: Mutex::new(Timeline::new(
                 targets.iter().map(|target| target.name.clone()).collect(),
+                options.pace,
             )),
         });
         let (mut lanes, mut watchers) = (JoinSet::new(), JoinSet::new());

@@ -1,12 +1,20 @@
 //! What users felt: when each lane was served, and for how long it was not.
 //!
 //! # Invariant
-//! An outage lasts from the first request that failed to the first one after it that succeeded,
-//! by the time they were *made*: that is how long a user who asks all the time goes without.
+//! An outage that is shorter than [`Timeline::noticed`] is none: between two answers there is
+//! always some time, by the pace of the load and the turns of the processor. What an outage is
+//! says [`outage`](super::outage).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use history::record::Nanos;
+use serde::{Deserialize, Serialize};
+
+use super::outage::{self, Outage, Wanted};
+
+/// Shorter outages are not noticed.
+const NOTICED: Duration = Duration::from_millis(100);
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,35 +53,46 @@ pub struct Sample {
     pub seen: Seen,
 }
 
-/// A time without service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outage {
-    pub from: Nanos,
-    pub to: Nanos,
-    /// Requests that failed.
-    pub failed: usize,
-    /// Whether it lasted until the end.
-    pub open: bool,
+impl Sample {
+    /// When it was answered, or given up.
+    pub fn ended(&self) -> Nanos {
+        self.made + self.took
+    }
 }
 
-impl Outage {
-    /// Whole milliseconds.
-    pub fn millis(&self) -> u64 {
-        (self.to - self.from) / 1_000_000
-    }
+/// What was seen in a cell of time; the later ones are worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cell {
+    /// Nothing was asked.
+    Empty,
+    Ok,
+    /// Answered, but only after an outage.
+    Late,
+    Refused,
+    Unknown,
 }
 
 /// All samples by lane.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     members: Vec<String>,
+    noticed: Nanos,
+    /// When the last request was made: what watches tell later is only the rest.
+    asked_until: Nanos,
     lanes: BTreeMap<Lane, Vec<Sample>>,
 }
 
 impl Timeline {
-    /// For members of these names.
-    pub fn new(members: Vec<String>) -> Self {
-        Self { members, lanes: BTreeMap::new() }
+    /// For members of these names, which are asked at this pace.
+    pub fn new(members: Vec<String>, pace: Duration) -> Self {
+        let noticed = NOTICED.max(pace * 4).as_nanos() as Nanos;
+        Self { members, noticed, ..Self::default() }
+    }
+
+    /// How long an outage is at least.
+    pub fn noticed(&self) -> Nanos {
+        self.noticed
     }
 
     /// What a lane is called on screen.
@@ -96,6 +115,9 @@ impl Timeline {
     }
 
     pub fn add(&mut self, lane: Lane, sample: Sample) {
+        if !matches!(lane, Lane::Watch(_)) {
+            self.asked_until = self.asked_until.max(sample.made);
+        }
         self.lanes.entry(lane).or_default().push(sample);
     }
 
@@ -104,40 +126,36 @@ impl Timeline {
         self.lanes.get(&lane).into_iter().flatten()
     }
 
-    fn by_time(&self, lane: Lane) -> Vec<Sample> {
-        let mut samples: Vec<Sample> = self.samples(lane).copied().collect();
-        samples.sort_by_key(|sample| sample.made);
-        samples
+    /// All gaps of lanes that count as one.
+    fn gaps(&self, lanes: &[Lane]) -> Vec<Outage> {
+        let is_watch = |lane: &Lane| matches!(lane, Lane::Watch(_));
+        let wanted = if lanes.iter().all(is_watch) {
+            Wanted::Always { until: self.asked_until }
+        } else {
+            Wanted::Asked
+        };
+        let samples = lanes.iter().flat_map(|lane| self.samples(*lane)).copied().collect();
+        outage::gaps(samples, wanted)
     }
 
-    /// The times without service of a lane, of requests made from `from` on.
-    pub fn outages(&self, lane: Lane, from: Nanos) -> Vec<Outage> {
-        let mut outages: Vec<Outage> = Vec::new();
-        let mut current: Option<Outage> = None;
-        for sample in self.by_time(lane).iter().filter(|sample| sample.made >= from) {
-            match (sample.seen, &mut current) {
-                (Seen::Ok, Some(outage)) => {
-                    outages.push(Outage { to: sample.made, open: false, ..*outage });
-                    current = None;
-                }
-                (Seen::Ok, None) => {}
-                (_, Some(outage)) => {
-                    outage.failed += 1;
-                    outage.to = sample.made + sample.took;
-                }
-                (_, None) => {
-                    let to = sample.made + sample.took;
-                    current = Some(Outage { from: sample.made, to, failed: 1, open: true });
-                }
-            }
-        }
-        outages.extend(current);
+    /// The outages of a lane, without counts: they are drawn while a load runs, and counting takes
+    /// as long as there are outages times requests.
+    fn drawn(&self, lane: Lane) -> Vec<Outage> {
+        let mut outages = self.gaps(&[lane]);
+        outages.retain(|outage| outage.to - outage.from >= self.noticed);
         outages
     }
 
+    /// The times without service of a lane.
+    pub fn outages(&self, lane: Lane) -> Vec<Outage> {
+        let outages = self.drawn(lane);
+        let Some(samples) = self.lanes.get(&lane) else { return outages };
+        outages.into_iter().map(|outage| outage.counted(samples, self.noticed)).collect()
+    }
+
     /// The longest of [`Timeline::outages`], in milliseconds; 0 if there was none.
-    pub fn longest_outage(&self, lane: Lane, from: Nanos) -> u64 {
-        self.outages(lane, from).iter().map(Outage::millis).max().unwrap_or(0)
+    pub fn longest_outage(&self, lane: Lane) -> u64 {
+        self.drawn(lane).iter().map(Outage::millis).max().unwrap_or(0)
     }
 
     /// Requests of these lanes made in a window.
@@ -146,31 +164,11 @@ impl Timeline {
         samples.filter(|sample| (from..to).contains(&sample.made)).count()
     }
 
-    /// The longest time in a window for which nobody was served who asked any of these lanes:
-    /// from the first failure to the next success, or between two events of a watch. 0 if there
-    /// was none.
-    pub fn longest_gap(&self, lanes: &[Lane], from: Nanos, to: Nanos) -> Nanos {
-        let mut samples: Vec<&Sample> = lanes.iter().flat_map(|lane| self.samples(*lane)).collect();
-        samples.retain(|sample| (from..to).contains(&sample.made));
-        samples.sort_by_key(|sample| sample.made);
-        if lanes.iter().all(|lane| matches!(lane, Lane::Watch(_))) {
-            let made = samples.iter().map(|sample| sample.made);
-            let ends: Vec<Nanos> = [from].into_iter().chain(made).chain([to]).collect();
-            return ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        }
-        let (mut longest, mut since) = (0, None);
-        for sample in samples {
-            match (sample.seen, since) {
-                (Seen::Ok, Some(start)) => {
-                    longest = longest.max(sample.made - start);
-                    since = None;
-                }
-                (Seen::Ok, None) => {}
-                (_, None) => since = Some(sample.made),
-                (_, Some(_)) => {}
-            }
-        }
-        since.map_or(longest, |start| longest.max(to - start))
+    /// The longest outage, as far as it lies in a window, of all lanes together: whoever asks any
+    /// of them is not served. 0 if there was none.
+    pub fn longest_within(&self, lanes: &[Lane], from: Nanos, to: Nanos) -> Nanos {
+        let longest = outage::longest(&self.gaps(lanes), from, to);
+        if longest < self.noticed { 0 } else { longest }
     }
 
     /// How long the `share` (0 to 1) fastest successful requests took at most.
@@ -183,15 +181,28 @@ impl Timeline {
         took.get(at).copied()
     }
 
-    /// The worst that was seen in each cell of `width` from 0 on; nothing where nothing was asked.
-    pub fn cells(&self, lane: Lane, width: Nanos, until: Nanos) -> Vec<Option<Seen>> {
+    /// The worst that was seen in each cell of `width` from 0 on, by when requests were made.
+    pub fn cells(&self, lane: Lane, width: Nanos, until: Nanos) -> Vec<Cell> {
         let count = usize::try_from(until.div_ceil(width.max(1))).unwrap_or(0);
-        let mut cells = vec![None; count];
+        let mut cells = vec![Cell::Empty; count];
+        // Nobody waits for the answer of a watch.
+        let outages = match lane {
+            Lane::Watch(_) => Vec::new(),
+            lane => self.drawn(lane),
+        };
         for sample in self.samples(lane) {
             let at = usize::try_from(sample.made / width.max(1)).unwrap_or(usize::MAX);
-            if let Some(cell) = cells.get_mut(at) {
-                *cell = (*cell).max(Some(sample.seen));
-            }
+            let Some(cell) = cells.get_mut(at) else { continue };
+            // They are in order; only the first that ends later can have held it up.
+            let before = outages.partition_point(|outage| outage.to <= sample.made);
+            let outage = outages.get(before);
+            let seen = match sample.seen {
+                Seen::Ok if outage.is_some_and(|it| it.delayed(sample, self.noticed)) => Cell::Late,
+                Seen::Ok => Cell::Ok,
+                Seen::Refused => Cell::Refused,
+                Seen::Unknown => Cell::Unknown,
+            };
+            *cell = (*cell).max(seen);
         }
         cells
     }
@@ -207,58 +218,65 @@ mod tests {
         Sample { made: made * MS, took: took * MS, seen }
     }
 
+    const PACE: Duration = Duration::from_millis(25);
+
     fn timeline(samples: &[Sample]) -> Timeline {
-        let mut timeline = Timeline::new(vec!["n1".into()]);
+        let mut timeline = Timeline::new(vec!["n1".into()], PACE);
         samples.iter().for_each(|sample| timeline.add(Lane::Put, *sample));
         timeline
     }
 
     #[test]
-    fn an_outage_lasts_from_the_first_failure_to_the_next_success_as_they_were_made() {
-        // The failed requests end long after later ones have succeeded.
+    fn a_put_that_waits_and_is_answered_within_its_patience_is_an_outage() {
         let timeline = timeline(&[
             sample(0, 5, Seen::Ok),
-            sample(40, 5, Seen::Ok),
-            sample(10, 1000, Seen::Unknown),
-            sample(20, 5, Seen::Refused),
-            sample(50, 1000, Seen::Unknown),
+            sample(25, 900, Seen::Ok),
+            sample(50, 875, Seen::Ok),
+            sample(950, 5, Seen::Ok),
         ]);
-        let outages = timeline.outages(Lane::Put, 0);
-        assert_eq!(outages.len(), 2);
-        assert_eq!((outages[0].from, outages[0].to), (10 * MS, 40 * MS));
-        assert_eq!((outages[0].failed, outages[0].open), (2, false));
-        assert!(outages[1].open && outages[1].millis() == 1000);
-        assert_eq!(timeline.longest_outage(Lane::Put, 0), 1000);
-        assert_eq!(timeline.longest_outage(Lane::Get, 0), 0);
+        assert_eq!(timeline.longest_outage(Lane::Put), 900);
+        let outages = timeline.outages(Lane::Put);
+        assert_eq!((outages.len(), outages[0].failed, outages[0].late), (1, 0, 2));
+        assert_eq!(timeline.longest_outage(Lane::Get), 0);
+        let cells = timeline.cells(Lane::Put, 500 * MS, 1000 * MS);
+        assert_eq!(cells, [Cell::Late, Cell::Ok]);
     }
 
     #[test]
-    fn gaps_are_of_a_window_and_of_all_lanes_together() {
+    fn the_time_between_two_requests_is_no_outage_at_any_pace() {
+        let samples: Vec<_> = (0..20).map(|n| sample(n * 400, 350, Seen::Ok)).collect();
+        assert_eq!(timeline(&samples).longest_outage(Lane::Put), 350);
+        let mut slow = Timeline::new(vec!["n1".into()], Duration::from_millis(400));
+        samples.iter().for_each(|sample| slow.add(Lane::Put, *sample));
+        samples.iter().for_each(|it| slow.add(Lane::Watch(0), Sample { took: 0, ..*it }));
+        assert_eq!(slow.noticed(), 1600 * MS);
+        assert_eq!((slow.longest_outage(Lane::Put), slow.longest_outage(Lane::Watch(0))), (0, 0));
+    }
+
+    #[test]
+    fn outages_are_of_a_window_and_of_all_lanes_together() {
         let mut timeline = timeline(&[
-            sample(0, 5, Seen::Refused),
-            sample(10, 5, Seen::Ok),
-            sample(20, 5, Seen::Unknown),
-            sample(60, 5, Seen::Ok),
-            sample(90, 5, Seen::Unknown),
+            sample(0, 50, Seen::Refused),
+            sample(100, 50, Seen::Ok),
+            sample(200, 50, Seen::Unknown),
+            sample(600, 50, Seen::Ok),
+            sample(900, 50, Seen::Unknown),
+            sample(1900, 50, Seen::Unknown),
         ]);
-        let gap =
-            |timeline: &Timeline, lanes: &[Lane]| timeline.longest_gap(lanes, 5 * MS, 95 * MS);
-        assert_eq!(gap(&timeline, &[Lane::Put]), 40 * MS);
+        let within = |timeline: &Timeline, lanes: &[Lane]| {
+            timeline.longest_within(lanes, 50 * MS, 950 * MS) / MS
+        };
+        assert_eq!(within(&timeline, &[Lane::Put]), 450);
         // Somebody else was served meanwhile.
-        timeline.add(Lane::PutAt(1), sample(30, 1, Seen::Ok));
-        assert_eq!(gap(&timeline, &[Lane::Put, Lane::PutAt(1)]), 10 * MS);
-        // What never ends lasts to the end of the window.
-        assert_eq!(timeline.longest_gap(&[Lane::Put], 85 * MS, 200 * MS), 110 * MS);
-        assert_eq!(timeline.asked(&[Lane::Put], 5 * MS, 90 * MS), 3);
+        timeline.add(Lane::PutAt(1), sample(340, 10, Seen::Ok));
+        assert_eq!(within(&timeline, &[Lane::Put, Lane::PutAt(1)]), 150);
+        // What does not end in the window lasts to the end of it.
+        assert_eq!(timeline.longest_within(&[Lane::Put], 850 * MS, 1200 * MS), 300 * MS);
+        assert_eq!(timeline.longest_within(&[Lane::Put], 850 * MS, 930 * MS), 0, "too short");
+        assert_eq!(timeline.asked(&[Lane::Put], 50 * MS, 900 * MS), 3);
         // Nobody asks a watch: what counts is when it last told something.
-        timeline.add(Lane::Watch(0), sample(25, 0, Seen::Ok));
-        assert_eq!(gap(&timeline, &[Lane::Watch(0)]), 70 * MS);
-    }
-
-    #[test]
-    fn what_was_made_before_the_fault_does_not_count() {
-        let timeline = timeline(&[sample(0, 1, Seen::Refused), sample(30, 1, Seen::Ok)]);
-        assert_eq!(timeline.longest_outage(Lane::Put, 10 * MS), 0);
+        timeline.add(Lane::Watch(0), sample(250, 0, Seen::Ok));
+        assert_eq!(within(&timeline, &[Lane::Watch(0)]), 700);
     }
 
     #[test]
@@ -270,7 +288,7 @@ mod tests {
             sample(250, 1, Seen::Ok),
         ]);
         let cells = timeline.cells(Lane::Put, 100 * MS, 300 * MS);
-        assert_eq!(cells, [Some(Seen::Unknown), None, Some(Seen::Ok)]);
+        assert_eq!(cells, [Cell::Unknown, Cell::Empty, Cell::Ok]);
     }
 
     #[test]

@@ -10,15 +10,17 @@ use crate::fleet::FleetCommand;
 use serde::Deserialize;
 
 /// The pages, in the order of the course.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     include_str!("../../../assets/learn/01-one-of-three.toml"),
     include_str!("../../../assets/learn/02-the-leader.toml"),
     include_str!("../../../assets/learn/03-two-of-three.toml"),
     include_str!("../../../assets/learn/04-replace.toml"),
     include_str!("../../../assets/learn/05-grow.toml"),
-    include_str!("../../../assets/learn/06-restore.toml"),
-    include_str!("../../../assets/learn/07-isolate-leader.toml"),
-    include_str!("../../../assets/learn/08-deaf-leader.toml"),
+    include_str!("../../../assets/learn/06-quota.toml"),
+    include_str!("../../../assets/learn/07-restore.toml"),
+    include_str!("../../../assets/learn/08-isolate-leader.toml"),
+    include_str!("../../../assets/learn/09-deaf-leader.toml"),
+    include_str!("../../../assets/learn/10-lock.toml"),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub enum Act {
     CutLeader {
         both_ways: bool,
     },
+    /// Run the drill of this name.
+    Drill(String),
 }
 
 /// What is wrong with a page.
@@ -174,6 +178,7 @@ impl Act {
             "isolate" if rest == "leader" => return Ok(Self::CutLeader { both_ways: true }),
             "deafen" if rest == "leader" => return Ok(Self::CutLeader { both_ways: false }),
             "heal" if rest.is_empty() => FleetCommand::Heal,
+            "drill" if !rest.is_empty() => return Ok(Self::Drill(node())),
             "backup" if rest.is_empty() => FleetCommand::Backup,
             "lose" if rest == "all" => FleetCommand::LoseAll,
             "restore" if rest.is_empty() => FleetCommand::Restore,

@@ -20,7 +20,9 @@ pub struct DrillCard {
     pub nodes: usize,
     /// The application that runs meanwhile, by itself.
     pub application: Option<String>,
-    /// Why it would not be run on this cluster.
+    /// Whether it makes a cluster of its own, and leaves this one alone.
+    pub own_cluster: bool,
+    /// Why it would not be run here.
     pub skipped: Option<String>,
 }
 

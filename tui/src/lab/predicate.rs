@@ -25,8 +25,8 @@ pub struct Facts {
     pub doing: Vec<Doing>,
     /// The longest time without an answer since the step began, in each lane.
     pub gaps_ms: Vec<u64>,
-    /// How the drill of the step ended, if it has.
-    pub drill: Option<String>,
+    /// How often a drill has ended that the step is about.
+    pub drills_ended: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Predicate {
     Stopped(usize),
     /// It was without an answer for this long since the step began.
     Paused(usize, u64),
-    /// The drill of the step has ended.
+    /// The drill of the step has ended since it began.
     Drilled,
 }
 
@@ -104,7 +104,7 @@ impl Predicate {
             Self::Serves(lane) => doing(*lane) == Doing::Serves,
             Self::Stopped(lane) => doing(*lane) == Doing::Stopped,
             Self::Paused(lane, ms) => now.gaps_ms.get(*lane).is_some_and(|gap| gap >= ms),
-            Self::Drilled => now.drill.is_some(),
+            Self::Drilled => now.drills_ended > before.drills_ended,
         }
     }
 }

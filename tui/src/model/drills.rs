@@ -18,6 +18,8 @@ pub struct Drills {
     /// The latest picture of the drill that runs, or that ran last.
     pub progress: Option<DrillProgress>,
     pub report: Option<DrillReport>,
+    /// Which drills have ended, each as often as it did.
+    pub ended: Vec<String>,
     /// What the screen shows.
     pub shows: Shows,
     /// Lines scrolled in the description, or in the report.

@@ -8,10 +8,10 @@ use crate::effect::Effect;
 use crate::fleet::FleetCommand;
 use crate::lab::application;
 use crate::lab::drill::{DrillCard, DrillProgress, DrillReport};
-use crate::model::Model;
 use crate::model::cluster::Tone;
 use crate::model::drills::Shows;
 use crate::model::overlay::{Command, Confirm, Overlay, Subject};
+use crate::model::{Model, Screen};
 use crate::quorum::{Health, Severity};
 
 const PAGE: i64 = 10;
@@ -108,9 +108,29 @@ pub fn refusal(model: &Model, card: &DrillCard) -> Option<String> {
         return Some("a membership change is under way: wait until it is done".to_owned());
     }
     match model.cluster.health() {
+        _ if card.own_cluster => None,
         Health::Healthy => None,
         _ => Some("a drill begins on a healthy cluster: bring all members back first".to_owned()),
     }
+}
+
+/// To the drill of this name: its report if it was the last to run, the run, or its card.
+pub fn visit(model: &mut Model, id: &str) {
+    let Some(at) = model.drills.cards.iter().position(|card| card.id == id) else {
+        model.say(Tone::Plain, format!("the drill {id} is not there"));
+        return;
+    };
+    model.drills.cursor = at;
+    let runs = model.drills.running.as_deref() == Some(id);
+    let reported = model.drills.report.as_ref().is_some_and(|report| report.id == id);
+    let shows = match (runs, reported) {
+        (true, _) => Shows::Run,
+        (false, true) => Shows::Report,
+        (false, false) => Shows::Catalogue,
+    };
+    show(model, shows);
+    // What enters this screen asks for nothing.
+    model.screen = Screen::Drills;
 }
 
 /// The preflight: what will happen to which cluster.
@@ -136,18 +156,27 @@ pub fn question(model: &Model, id: &str) -> (String, Vec<String>, Severity) {
     };
     let mut lines = vec![card.hypothesis.clone()];
     let steps = card.steps.join(" → ");
-    lines.push(format!("On the cluster {}, one after the other: {steps}.", model.about.title));
+    lines.push(if card.own_cluster {
+        format!("On a cluster of its own, which is taken down afterwards: {steps}.")
+    } else {
+        format!("On the cluster {}, one after the other: {steps}.", model.about.title)
+    });
     if let Some(name) = model.drills.application_of(card) {
         lines.push(format!("The application {name} uses it meanwhile, under application/."));
     }
-    lines.push(
-        "A small load writes under drill/ meanwhile; other keys are not touched. At the end, or \
-         when ! stops it, every node is started, every link healed."
-            .to_owned(),
-    );
+    if !card.own_cluster {
+        lines.push(
+            "A small load writes under drill/ meanwhile; other keys are not touched. At the end, \
+             or when ! stops it, every node is started, every link healed."
+                .to_owned(),
+        );
+    }
     if let Some(reason) = refusal(model, card) {
         lines.push(reason);
         return (title, lines, Severity::Refused);
+    }
+    if card.own_cluster {
+        return (title, lines, Severity::Harmless);
     }
     lines.push("whoever else uses this cluster will feel it".to_owned());
     (title, lines, Severity::Narrow)
@@ -242,5 +271,6 @@ pub fn on_report(model: &mut Model, report: DrillReport) {
     }
     model.drills.running = None;
     model.drills.stopping = false;
+    model.drills.ended.push(report.id.clone());
     model.drills.report = Some(report);
 }

@@ -53,6 +53,7 @@ pub fn card(id: &str, skipped: Option<&str>) -> DrillCard {
         docs: None,
         nodes: 3,
         application: None,
+        own_cluster: false,
         skipped: skipped.map(str::to_owned),
     }
 }

@@ -57,8 +57,14 @@ pub fn facts(model: &Model, learn: &Learn) -> Facts {
         cut: model.links.all.iter().filter(|link| link.state.cuts()).count(),
         doing: lanes.clone().map(|lane| learn.lanes.doing(lane)).collect(),
         gaps_ms: lanes.map(|lane| learn.lanes.gap_ms(lane, learn.began_ms)).collect(),
-        drill: None,
+        drills_ended: model.drills.ended.iter().filter(|id| is_about(learn, id)).count(),
     }
+}
+
+/// Whether the step runs this drill.
+fn is_about(learn: &Learn, drill: &str) -> bool {
+    let acts = learn.current_step().map_or(&[][..], |step| &step.acts);
+    acts.iter().any(|act| matches!(act, Act::Drill(id) if id == drill))
 }
 
 /// Runs at the end of every update.
@@ -113,6 +119,9 @@ fn explain(model: &Model, learn: &Learn, now: &Facts) -> String {
         .map_or(("nobody".to_owned(), 0), |(id, term)| (model.cluster.member_name(id), term));
     let mut told = step.reveal.replace("{leader}", &leader);
     told = told.replace("{term}", &term.to_string());
+    if let Some(report) = &model.drills.report {
+        told = told.replace("{verdict}", &format!("{}, {}", report.verdict, report.why));
+    }
     for (name, gap) in ["{put_gap}", "{get_gap}", "{local_gap}"].iter().zip(&now.gaps_ms) {
         told = told.replace(name, &text::latency(gap * 1_000));
     }
@@ -133,6 +142,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Next | Action::Open => return next(model),
         Action::NextPage => turn(model, 1),
         Action::PreviousPage => turn(model, -1),
+        Action::PageDrill => visit(model),
         Action::Refresh => return vec![Effect::PollNow],
         _ => {}
     }
@@ -213,12 +223,33 @@ fn deed(model: &mut Model) -> Vec<Effect> {
         return vec![Effect::Fleet(command)];
     }
     let acts = step.acts.clone();
-    let commands: Vec<FleetCommand> =
-        acts.into_iter().flat_map(|act| commands_of(model, act)).collect();
+    let effects: Vec<Effect> = acts.into_iter().flat_map(|act| effects_of(model, act)).collect();
     if let Some(learn) = &mut model.learn {
-        learn.acted = !commands.is_empty();
+        learn.acted = !effects.is_empty();
     }
-    commands.into_iter().map(Effect::Fleet).collect()
+    effects
+}
+
+/// Goes to the drill that the step runs, or else to that of the page.
+fn visit(model: &mut Model) {
+    let Some(learn) = &model.learn else { return };
+    let acts = learn.current_step().map_or(&[][..], |step| &step.acts);
+    let own = acts.iter().find_map(|act| match act {
+        Act::Drill(id) => Some(id.clone()),
+        _ => None,
+    });
+    match own.or_else(|| learn.current().and_then(|page| page.drill.clone())) {
+        Some(id) => super::drills::visit(model, &id),
+        None => model.say(Tone::Plain, "this page has no drill"),
+    }
+}
+
+fn effects_of(model: &mut Model, act: Act) -> Vec<Effect> {
+    match act {
+        // It may refuse, and says why.
+        Act::Drill(id) => super::drills::run(model, &id),
+        act => commands_of(model, act).into_iter().map(Effect::Fleet).collect(),
+    }
 }
 
 /// What must be done before a page can begin, if anything.
@@ -257,6 +288,7 @@ fn commands_of(model: &Model, act: Act) -> Vec<FleetCommand> {
             dead.take(1).map(|row| FleetCommand::Replace(row.name.clone())).collect()
         }
         Act::CutLeader { both_ways } => cut_leader(model, both_ways).into_iter().collect(),
+        Act::Drill(_) => Vec::new(),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::effect::Effect;
 use crate::fleet::{FleetCommand, FleetState, FleetUpdate, PeerLink};
+use crate::lab::drill::DrillReport;
 use crate::lab::lanes::Doing;
 use crate::lab::link::LinkState;
 use crate::model::Screen;
+use crate::model::drills::Shows;
 use crate::model::learn::{Learn, Stage};
 use crate::msg::Msg;
 use crate::scene::*;
+use crate::update::lab_tests::card;
 
 const UP: FleetState = FleetState::Running;
 const DEAD: FleetState = FleetState::Exited;
@@ -135,6 +138,51 @@ fn the_leader_is_cut_off_both_ways_or_made_deaf() {
     let mut scene = page("deaf-leader");
     scene.press(&["n"]);
     assert_eq!(commands(&scene), [frozen(&[("n2", "n1"), ("n3", "n1")])]);
+}
+
+#[test]
+fn a_page_runs_a_drill_waits_for_its_end_and_shows_its_report() {
+    let mut scene = page("lock");
+    let id = "lock-without-fencing";
+    scene.press(&["d"]);
+    assert_eq!(scene.model.screen, Screen::Learn, "nobody has told of the drills yet");
+    let cards = vec![card("kill-leader", None), card(id, None)];
+    scene.send(Msg::Fleet(FleetUpdate::Drills(cards)));
+    scene.press(&["d"]);
+    assert_eq!((scene.model.screen, scene.model.drills.cursor), (Screen::Drills, 1));
+    scene.press(&["6", "n"]);
+    assert_eq!(commands(&scene), [FleetCommand::StartDrill(id.into(), None)]);
+    assert_eq!(scene.model.screen, Screen::Learn, "the page stays");
+    scene.served(40, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Act);
+    scene.press(&["d"]);
+    assert_eq!(scene.model.drills.shows, Shows::Run);
+    let report = DrillReport {
+        id: id.into(),
+        verdict: "PASS".into(),
+        why: "two believed".into(),
+        ..DrillReport::default()
+    };
+    scene.send(Msg::Fleet(FleetUpdate::DrillEnded(Box::new(report))));
+    scene.press(&["6"]);
+    scene.served(40, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Reveal);
+    assert!(learn(&scene).told.ends_with("The drill says: PASS, two believed"));
+    scene.press(&["d"]);
+    assert_eq!(scene.model.drills.shows, Shows::Report);
+    // The next step is about another drill, and has not seen it.
+    scene.press(&["6", "n", "enter"]);
+    scene.served(40, [true; 3]);
+    assert_eq!(learn(&scene).stage, Stage::Act);
+}
+
+#[test]
+fn a_drill_that_is_refused_leaves_the_deed_to_be_done() {
+    let mut scene = page("lock");
+    let cards = vec![card("lock-without-fencing", Some("it needs nodes"))];
+    scene.send(Msg::Fleet(FleetUpdate::Drills(cards)));
+    scene.press(&["n"]);
+    assert!(commands(&scene).is_empty() && !learn(&scene).acted);
 }
 
 #[test]

@@ -67,7 +67,9 @@ fn hinted(model: &Model) -> Vec<Action> {
             Action::Flap,
         ],
         Mode::Drills => of_drills(model),
-        Mode::Learn => vec![Action::Next, Action::NextPage, Action::PreviousPage],
+        Mode::Learn => {
+            vec![Action::Next, Action::PageDrill, Action::NextPage, Action::PreviousPage]
+        }
         Mode::Editor => match &model.overlay {
             Some(Overlay::Editor(editor)) if editor.creating => {
                 vec![Action::Save, Action::NextField, Action::Cancel]

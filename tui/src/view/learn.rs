@@ -194,9 +194,16 @@ fn doing(model: &Model, learn: &Learn, lines: &mut Vec<Line>, width: usize) {
         return;
     }
     if learn.acted || model.cluster.progress.is_some() {
-        let what = match &model.cluster.progress {
-            Some((what, step)) => format!("{what}: {step}"),
-            None => "Done; now watch.".to_owned(),
+        let runs = model.drills.progress.as_ref().filter(|_| model.drills.running.is_some());
+        let what = match (&model.cluster.progress, runs) {
+            (Some((what, step)), _) => format!("{what}: {step}"),
+            (None, Some(drill)) => format!(
+                "The drill {} ({}, {} s): d shows it.",
+                drill.id,
+                drill.phase,
+                drill.elapsed_ms / 1_000
+            ),
+            (None, None) => "Done; now watch.".to_owned(),
         };
         prose(lines, &what, width, Role::Accent);
         return;

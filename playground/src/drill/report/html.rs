@@ -83,6 +83,7 @@ fn colour(cell: Cell) -> Option<&'static str> {
     match cell {
         Cell::Empty => None,
         Cell::Ok => Some("#2f9e5f"),
+        Cell::Late => Some("#e0a800"),
         Cell::Refused => Some("#d9480f"),
         Cell::Unknown => Some("#b42318"),
     }

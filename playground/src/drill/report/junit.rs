@@ -17,7 +17,7 @@ fn suite(out: &mut String, report: &Report) -> std::fmt::Result {
     let skipped = usize::from(report.verdict == Verdict::Skipped);
     let application = report.application.as_ref();
     let bad = report.table.iter().filter(|row| !row.ok).count()
-        + usize::from(application.is_some_and(|it| !it.held()));
+        + usize::from(application.is_some_and(|it| !it.is_well()));
     let whole = usize::from(!matches!(report.verdict, Verdict::Pass | Verdict::Skipped));
     let seconds = report.duration_ms as f64 / 1000.0;
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
@@ -45,7 +45,7 @@ fn suite(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(it) = &report.application {
         let name = escaped(&format!("application {}: {}", it.application, it.claim));
         write!(out, "  <testcase classname=\"{class}\" name=\"{name}\">")?;
-        if !it.held() {
+        if !it.is_well() {
             write!(out, "<failure message=\"{}\"/>", escaped(&it.verdict()))?;
         }
         writeln!(out, "</testcase>")?;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{LaneReport, Report};
-use crate::drill::progress::CELL_MS;
+use crate::drill::progress::{CELL_MS, Cell, block};
 
 /// Cells in a line; more are joined.
 const CELLS_MAX: usize = 100;
@@ -69,7 +69,8 @@ fn availability(out: &mut String, report: &Report) -> std::fmt::Result {
     let millis = join as u64 * CELL_MS;
     writeln!(
         out,
-        "## Availability\n\nA cell is {millis} ms: █ ok, ▒ refused, ░ no answer, · nothing asked.\n"
+        "## Availability\n\nA cell is {millis} ms: █ ok, ▓ answered after an outage, ▒ refused, ░ no answer, · \
+         nothing asked.\n"
     )?;
     writeln!(out, "```text")?;
     writeln!(out, "{:width$} {}", "faults", bands(report, cells.div_ceil(join), millis))?;
@@ -111,11 +112,7 @@ fn bands(report: &Report, cells: usize, millis: u64) -> String {
 }
 
 fn picture(lane: &LaneReport, join: usize) -> String {
-    use crate::drill::progress::Cell;
-    let worst = |cells: &[Cell]| {
-        let order = [Cell::Unknown, Cell::Refused, Cell::Ok];
-        order.into_iter().find(|cell| cells.contains(cell)).unwrap_or(Cell::Empty).block()
-    };
+    let worst = |cells: &[Cell]| block(cells.iter().copied().max().unwrap_or(Cell::Empty));
     lane.picture.cells.chunks(join).map(worst).collect()
 }
 

@@ -1,21 +1,24 @@
 //! What a drill found, for people and for programs: one model, four forms.
 //!
 //! [`Report`] is the JSON (with a schema version); [`markdown`], [`html`] and [`junit`] show the
-//! same facts. [`compare`] sets two of them side by side. Nothing here measures or judges.
+//! same facts. [`compare`] sets two of them side by side, [`overview`] many. Nothing here measures
+//! or judges.
 
 pub mod compare;
 pub mod html;
 pub mod junit;
 pub mod markdown;
 mod markup;
+pub mod overview;
 
 use serde::{Deserialize, Serialize};
 
 use super::progress::{LaneCells, LeaderSpan};
 use crate::applications::ApplicationReport;
 
-/// Raised when a reader could misunderstand.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Raised when a reader could misunderstand. Since 2 an outage lasts between answers; before, it
+/// was made of failures only.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +137,10 @@ pub struct LaneReport {
 pub struct OutageReport {
     pub from_ms: u64,
     pub ms: u64,
+    /// Requests that waited in it and failed.
     pub failed: usize,
+    /// Requests that waited in it and were answered after it.
+    pub late: usize,
     /// Whether it lasted until the end.
     pub open: bool,
 }
@@ -169,5 +175,58 @@ impl Report {
     pub fn json(&self) -> String {
         // Plain data with text keys always serialises.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A drill that passed; its puts had no outage, and the slowest took 12 ms.
+    pub fn report(drill: &str) -> Report {
+        let put = LaneReport {
+            name: "put".into(),
+            ok: 100,
+            refused: 0,
+            unknown: 0,
+            longest_outage_ms: 0,
+            outages: Vec::new(),
+            p50_ms: 1.0,
+            p99_ms: 5.0,
+            p999_ms: 12.3,
+            picture: LaneCells { name: "put".into(), cells: Vec::new() },
+        };
+        Report {
+            schema_version: SCHEMA_VERSION,
+            drill: drill.into(),
+            title: drill.into(),
+            engine: "builtin".into(),
+            engine_version: "1".into(),
+            tool_version: "1".into(),
+            verdict: Verdict::Pass,
+            why: String::new(),
+            hypothesis: String::new(),
+            teaches: String::new(),
+            docs: None,
+            seed: 1,
+            cluster: "x".into(),
+            nodes: 3,
+            interrupted: false,
+            started_unix: 0,
+            duration_ms: 0,
+            repeat: String::new(),
+            table: Vec::new(),
+            steps: Vec::new(),
+            lanes: vec![put],
+            leader: Vec::new(),
+            consistency: Consistency::default(),
+            application: None,
+            members_before: Vec::new(),
+            members_after: Vec::new(),
+            rollback: String::new(),
+            rolled_back: true,
+            rollback_ms: 0,
+            logs: Vec::new(),
+        }
     }
 }
