@@ -5,11 +5,13 @@ use std::fmt::Debug;
 
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::request_op::Request;
+use tonic::Code;
 
 use crate::ask::Ask;
 use crate::normal::{Names, header};
 use crate::support::client::Refusal;
 use crate::support::cluster::Cluster;
+use crate::support::eventually;
 use crate::support::tools::Engine;
 use crate::watching::Watching;
 use crate::wire::{Way, Wire};
@@ -325,7 +327,13 @@ impl Side {
     fn learner(&mut self) -> String {
         let peer_ur_ls = vec![LEARNER_URL.to_string()];
         let request = pb::MemberAddRequest { peer_ur_ls, is_learner: true };
-        let added = self.wire.call("etcdserverpb.Cluster/MemberAdd", request);
+        // etcd gives who comes again within a second the id of who has gone, and refuses it.
+        let added = eventually("a second in which no learner came", || {
+            match self.wire.call("etcdserverpb.Cluster/MemberAdd", request.clone()) {
+                Err(refusal) if refusal.code == Code::NotFound => Err(refusal.text),
+                other => Ok(other),
+            }
+        });
         let added: pb::MemberAddResponse = match added {
             Ok(added) => added,
             Err(refusal) => return told::<()>(Err(refusal)),
