@@ -74,15 +74,37 @@ pub fn flip_bit(data: &Path, record: &Path) -> Result<Flip, PlaygroundError> {
     Ok(flip)
 }
 
-/// A byte in the middle of the log that says something: etcd fills records up with zeros, which
-/// no checksum covers and nobody reads.
+/// Readable bytes in a row that are somebody's data, and not by chance a length or a checksum.
+const TEXT_MIN: usize = 8;
+
+/// A byte whose change is found out, near the middle of the log: one of readable text, such as a
+/// key or a URL. That is data under a checksum, while etcd takes a damaged length at times for a
+/// torn end and cuts the log there, and fills records up with zeros that nobody reads.
 fn middle(file: &File) -> io::Result<u64> {
     let end = used(file)?;
-    let mut bytes = vec![0; usize::try_from(end - end / 2).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, end / 2)?;
-    // The last byte in use is not zero.
-    let skipped = bytes.iter().position(|byte| *byte != 0).unwrap_or_default();
-    Ok(end / 2 + skipped as u64)
+    let mut bytes = vec![0; usize::try_from(end).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    let middle = bytes.len() / 2;
+    let place = text_near(&bytes, middle).unwrap_or_else(|| {
+        // The last byte in use is not zero.
+        middle + bytes[middle..].iter().position(|byte| *byte != 0).unwrap_or_default()
+    });
+    Ok(place as u64)
+}
+
+/// The middle of the piece of text that is nearest.
+fn text_near(bytes: &[u8], place: usize) -> Option<usize> {
+    let mut begin = 0;
+    let mut nearest: Option<usize> = None;
+    for piece in bytes.split(|byte| !byte.is_ascii_graphic()) {
+        let here = begin + piece.len() / 2;
+        let is_nearer = nearest.is_none_or(|found| here.abs_diff(place) < found.abs_diff(place));
+        if piece.len() >= TEXT_MIN && is_nearer {
+            nearest = Some(here);
+        }
+        begin += piece.len() + 1;
+    }
+    nearest
 }
 
 /// Turns the bit back, if one was turned around and the file is still there.
@@ -195,6 +217,19 @@ mod tests {
         let file = File::options().write(true).open(&path).unwrap();
         file.write_all_at(&[0; 8], 48).unwrap();
         assert_eq!(flip_bit(dir.path(), &dir.path().join("flip.json")).unwrap().offset, 56);
+    }
+
+    #[test]
+    fn it_is_data_that_is_damaged_and_no_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = log(dir.path(), "1.wal", 1000);
+        let file = File::options().write(true).open(&path).unwrap();
+        for (place, text) in [(100, "/too/far/away"), (530, "shorter"), (560, "http://127.0.0.1:1")]
+        {
+            file.write_all_at(text.as_bytes(), place).unwrap();
+        }
+        assert_eq!(flip_bit(dir.path(), &dir.path().join("flip.json")).unwrap().offset, 569);
+        assert_eq!(&fs::read(&path).unwrap()[560..578], b"http://126.0.0.1:1");
     }
 
     #[test]
