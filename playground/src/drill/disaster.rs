@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::etcd;
+use super::etcd::{self, Meaning};
 use super::stage::{Stage, leader};
 use crate::Request;
 use crate::selector::Eligible;
@@ -34,7 +34,7 @@ pub enum Identity {
     ClusterId { same: bool, at: Option<String> },
     /// The ids of the nodes' members.
     MemberId { same: bool, at: Option<String> },
-    /// Whether the revision is lower than one that a step was told.
+    /// Whether revisions that steps were told are given again, to other writes.
     Revision { back: bool },
 }
 
@@ -201,12 +201,24 @@ fn ids(
     if holds && !told.is_empty() { Ok(text) } else { Err(text) }
 }
 
+/// By what the last revision that a step was told stands for. The revision of now does not tell:
+/// the load may have overtaken the step's since the restore.
 async fn revision(stage: &Stage, view: &FleetView, back: bool) -> Result<String, String> {
     let node = leader(view).ok_or("nobody leads")?;
-    let now = etcd::revision(stage.target(node)?.channel).await?;
-    let before = *stage.revision.lock();
-    let text = format!("a step was told revision {before}, and it is {now} now");
-    if (now < before) == back { Ok(text) } else { Err(text) }
+    let told = *stage.revision.lock();
+    let meaning = etcd::meaning(stage.target(node)?.channel, told).await?;
+    let text = format!("a step was told revision {told}, and {}", describe(meaning));
+    let is_back = matches!(meaning, Meaning::Another | Meaning::Future);
+    if is_back == back { Ok(text) } else { Err(text) }
+}
+
+fn describe(meaning: Meaning) -> &'static str {
+    match meaning {
+        Meaning::Step => "its write is still there",
+        Meaning::Another => "the number was given again, to another write",
+        Meaning::Compacted => "who asks for it hears that it is compacted",
+        Meaning::Future => "the cluster has not come to that number yet",
+    }
 }
 
 #[cfg(test)]

@@ -58,10 +58,17 @@ pub async fn get(
 
 /// Deletes what steps have put; says how many keys.
 pub async fn delete_all(channel: Channel) -> Result<i64, String> {
-    let end = PREFIX.trim_end_matches('/').to_string() + "0";
-    let request =
-        pb::DeleteRangeRequest { key: PREFIX.into(), range_end: end.into(), ..Default::default() };
+    let request = pb::DeleteRangeRequest {
+        key: PREFIX.into(),
+        range_end: prefix_end().into(),
+        ..Default::default()
+    };
     Ok(ask(KvClient::new(channel).delete_range(request), PATIENCE).await?.deleted)
+}
+
+/// The first key behind those of steps.
+fn prefix_end() -> String {
+    PREFIX.trim_end_matches('/').to_string() + "0"
 }
 
 /// The revision of now.
@@ -69,6 +76,37 @@ pub async fn revision(channel: Channel) -> Result<i64, String> {
     let range = pb::RangeRequest { key: "a".into(), ..Default::default() };
     let answer = ask(KvClient::new(channel).range(range), PATIENCE).await?;
     Ok(answer.header.map_or(0, |it| it.revision))
+}
+
+/// What a revision stands for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// A write of a step.
+    Step,
+    /// A write of somebody else.
+    Another,
+    /// Nothing that can be read any more.
+    Compacted,
+    /// Nothing yet.
+    Future,
+}
+
+/// What was written at a revision that a step was told.
+pub async fn meaning(channel: Channel, revision: i64) -> Result<Meaning, String> {
+    let range = pb::RangeRequest {
+        key: PREFIX.into(),
+        range_end: prefix_end().into(),
+        revision,
+        min_mod_revision: revision,
+        ..Default::default()
+    };
+    match ask(KvClient::new(channel).range(range), PATIENCE).await {
+        Ok(answer) if answer.kvs.is_empty() => Ok(Meaning::Another),
+        Ok(_) => Ok(Meaning::Step),
+        Err(why) if why.contains("revision has been compacted") => Ok(Meaning::Compacted),
+        Err(why) if why.contains("is a future revision") => Ok(Meaning::Future),
+        Err(why) => Err(why),
+    }
 }
 
 /// Compacts up to now.

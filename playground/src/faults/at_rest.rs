@@ -77,34 +77,44 @@ pub fn flip_bit(data: &Path, record: &Path) -> Result<Flip, PlaygroundError> {
 /// Readable bytes in a row that are somebody's data, and not by chance a length or a checksum.
 const TEXT_MIN: usize = 8;
 
+/// etcd looks at a record in pieces of so many bytes, as disks write them.
+const SECTOR: usize = 512;
+
 /// A byte whose change is found out, near the middle of the log: one of readable text, such as a
-/// key or a URL. That is data under a checksum, while etcd takes a damaged length at times for a
-/// torn end and cuts the log there, and fills records up with zeros that nobody reads.
+/// key or a URL. That is data under a checksum, while a damaged length can look like a torn end,
+/// and records are filled up with zeros that nobody reads.
+///
+/// etcd cuts its log where the checksum of a record is wrong and one of the record's sectors is
+/// all zeros (`isTornEntry` in `wal/decoder.go`), which may be nothing but the filling. Then it
+/// starts, and misses what it has acknowledged. So text is better whose next sector begins with
+/// data.
 fn middle(file: &File) -> io::Result<u64> {
     let end = used(file)?;
     let mut bytes = vec![0; usize::try_from(end).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     let middle = bytes.len() / 2;
-    let place = text_near(&bytes, middle).unwrap_or_else(|| {
-        // The last byte in use is not zero.
-        middle + bytes[middle..].iter().position(|byte| *byte != 0).unwrap_or_default()
-    });
+    let looks_torn = |place: usize| bytes.get((place / SECTOR + 1) * SECTOR) == Some(&0);
+    let texts = || text_places(&bytes);
+    let nearest = |place: &usize| place.abs_diff(middle);
+    let place = texts()
+        .filter(|place| !looks_torn(*place))
+        .min_by_key(nearest)
+        .or_else(|| texts().min_by_key(nearest))
+        .unwrap_or_else(|| {
+            // The last byte in use is not zero.
+            middle + bytes[middle..].iter().position(|byte| *byte != 0).unwrap_or_default()
+        });
     Ok(place as u64)
 }
 
-/// The middle of the piece of text that is nearest.
-fn text_near(bytes: &[u8], place: usize) -> Option<usize> {
+/// The middle of every piece of text.
+fn text_places(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let mut begin = 0;
-    let mut nearest: Option<usize> = None;
-    for piece in bytes.split(|byte| !byte.is_ascii_graphic()) {
-        let here = begin + piece.len() / 2;
-        let is_nearer = nearest.is_none_or(|found| here.abs_diff(place) < found.abs_diff(place));
-        if piece.len() >= TEXT_MIN && is_nearer {
-            nearest = Some(here);
-        }
+    bytes.split(|byte| !byte.is_ascii_graphic()).filter_map(move |piece| {
+        let place = begin + piece.len() / 2;
         begin += piece.len() + 1;
-    }
-    nearest
+        (piece.len() >= TEXT_MIN).then_some(place)
+    })
 }
 
 /// Turns the bit back, if one was turned around and the file is still there.
@@ -230,6 +240,25 @@ mod tests {
         }
         assert_eq!(flip_bit(dir.path(), &dir.path().join("flip.json")).unwrap().offset, 569);
         assert_eq!(&fs::read(&path).unwrap()[560..578], b"http://126.0.0.1:1");
+    }
+
+    #[test]
+    fn text_is_spared_whose_record_would_look_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = log(dir.path(), "1.wal", 2000);
+        let file = File::options().write(true).open(&path).unwrap();
+        let lay = |place, bytes: &[u8]| file.write_all_at(bytes, place).unwrap();
+        let flip = || {
+            let record = dir.path().join("flip.json");
+            let flip = flip_bit(dir.path(), &record).unwrap();
+            flip_back(&record).unwrap();
+            flip.offset
+        };
+        lay(950, b"\"name\":\"n2\"");
+        lay(1020, &[0; 12]);
+        assert_eq!(flip(), 955, "there is no other");
+        lay(1300, b"/the/key/of/another");
+        assert_eq!(flip(), 1309);
     }
 
     #[test]
