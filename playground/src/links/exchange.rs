@@ -48,7 +48,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, from: &str, mut near: TcpStream)
     let meant = asked.and_then(|ask| {
         let stranger = || {
             let why = format!("no member of this cluster has its peer port at {}", ask.port);
-            Refused("403 Forbidden", why)
+            Refused::no_member(why)
         };
         Ok((shared.node_at(ask.port).filter(|to| to != from).ok_or_else(stranger)?, ask))
     });

@@ -30,6 +30,15 @@ pub struct Forward {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused(pub &'static str, pub String);
 
+impl Refused {
+    /// A destination that is no member, or none yet: a leader that has added one asks for it before
+    /// the plan has it. Never a 403 or 410, from which etcd takes that it has been removed itself:
+    /// it ends, for good.
+    pub fn no_member(why: String) -> Self {
+        Self("502 Bad Gateway", why)
+    }
+}
+
 /// Length of the head that `bytes` begin with, if all of it is there.
 pub fn length(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
@@ -92,8 +101,7 @@ fn last_of_connection(line: &str, headers: &str) -> Vec<u8> {
 /// The port of an address on this machine. 0.0.0.0 is what members advertise so that Go asks
 /// a proxy at all: it never does for loopback addresses.
 fn port(authority: &str) -> Result<u16, Refused> {
-    let elsewhere =
-        || Refused("403 Forbidden", format!("{authority} is no member of this cluster"));
+    let elsewhere = || Refused::no_member(format!("{authority} is no member of this cluster"));
     let (host, port) = authority.rsplit_once(':').ok_or_else(elsewhere)?;
     let local = ["0.0.0.0", "127.0.0.1", "localhost", "[::]", "[::1]"];
     if !local.contains(&host) {
@@ -137,11 +145,11 @@ mod tests {
     #[test]
     fn it_is_no_way_out() {
         for (head, status) in [
-            ("CONNECT example.com:443 HTTP/1.1\r\n\r\n", "403"),
-            ("GET http://10.0.0.1:2380/ HTTP/1.1\r\n\r\n", "403"),
-            ("GET http://0.0.0.0/ HTTP/1.1\r\n\r\n", "403"),
-            ("CONNECT 127.0.0.1:99999 HTTP/1.1\r\n\r\n", "403"),
-            ("GET http://user@127.0.0.1:2380/ HTTP/1.1\r\n\r\n", "403"),
+            ("CONNECT example.com:443 HTTP/1.1\r\n\r\n", "502"),
+            ("GET http://10.0.0.1:2380/ HTTP/1.1\r\n\r\n", "502"),
+            ("GET http://0.0.0.0/ HTTP/1.1\r\n\r\n", "502"),
+            ("CONNECT 127.0.0.1:99999 HTTP/1.1\r\n\r\n", "502"),
+            ("GET http://user@127.0.0.1:2380/ HTTP/1.1\r\n\r\n", "502"),
             ("GET /version HTTP/1.1\r\n\r\n", "400"),
             ("PRI * HTTP/2.0\r\n\r\n", "400"),
             ("nonsense\r\n\r\n", "400"),

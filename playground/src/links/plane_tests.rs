@@ -192,10 +192,10 @@ async fn only_members_are_reached_and_nonsense_is_answered() {
     let port = outside.local_addr().unwrap().port();
     let long = "x".repeat(100_000);
     for (text, status) in [
-        (format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n"), "403"),
-        (format!("GET http://127.0.0.1:{port}/ HTTP/1.1\r\n\r\n"), "403"),
-        ("CONNECT 0.0.0.0:1 HTTP/1.1\r\n\r\n".to_owned(), "403"),
-        ("CONNECT example.com:443 HTTP/1.1\r\n\r\n".to_owned(), "403"),
+        (format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n"), "502"),
+        (format!("GET http://127.0.0.1:{port}/ HTTP/1.1\r\n\r\n"), "502"),
+        ("CONNECT 0.0.0.0:1 HTTP/1.1\r\n\r\n".to_owned(), "502"),
+        ("CONNECT example.com:443 HTTP/1.1\r\n\r\n".to_owned(), "502"),
         ("nonsense\r\n\r\n".to_owned(), "400"),
         (long, "431"),
     ] {
