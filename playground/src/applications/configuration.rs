@@ -222,6 +222,7 @@ pub struct Configuration {
     heard: BTreeMap<usize, Heard>,
     refused: [u64; EDITORS],
     versions: u64,
+    most_behind: u64,
     missed: u64,
     doubled: u64,
     alive: Vec<bool>,
@@ -238,6 +239,7 @@ impl Default for Configuration {
             heard: BTreeMap::new(),
             refused: [0; EDITORS],
             versions: 0,
+            most_behind: 0,
             missed: 0,
             doubled: 0,
             alive: vec![true; NAMES.len()],
@@ -275,9 +277,16 @@ impl Configuration {
             _ => {}
         }
         self.taken.insert(revision, (base, value));
+        self.most_behind = self.most_behind.max(self.behind());
         if self.taken.len() > VERSIONS_MAX {
             self.taken.pop_first();
         }
+    }
+
+    /// How many versions the consumer that has heard least has not heard of yet.
+    fn behind(&self) -> u64 {
+        let behind = |heard: &Heard| self.taken.range(heard.revision + 1..).count();
+        self.heard.values().map(behind).max().unwrap_or(0) as u64
     }
 
     fn saw(&mut self, who: usize, pair: Pair, now: Duration) {
@@ -361,14 +370,17 @@ impl Ledger for Configuration {
 
 impl Look for Configuration {
     fn facts(&self) -> Vec<(&'static str, u64)> {
-        let behind = |heard: &Heard| self.taken.range(heard.revision + 1..).count();
         vec![
             ("versions", self.versions),
-            ("behind", self.heard.values().map(behind).max().unwrap_or(0) as u64),
+            ("behind", self.behind()),
             ("missed", self.missed),
             ("doubled", self.doubled),
             ("refused-edits", self.refused.iter().sum()),
         ]
+    }
+
+    fn peaks(&self) -> Vec<(&'static str, u64)> {
+        vec![("behind", self.most_behind)]
     }
 
     fn client(&self, who: usize) -> ClientLine {

@@ -97,9 +97,7 @@ impl Candidate {
     }
 
     fn answered(&mut self, outcome: &Outcome, now: Duration, out: &mut Vec<Effect<Told>>) {
-        let Some((token, next)) = &mut self.leads else { return };
-        *next = now + PACE;
-        let token = *token;
+        let Some((token, _)) = self.leads else { return };
         match outcome {
             Outcome::Ok(response) if response.answer == done() => {
                 let revision = response.revision;
@@ -132,6 +130,8 @@ impl Client<Told> for Candidate {
             && now >= next
             && !self.question.is_open()
         {
+            // From question to question: who sleeps over an answer has something to say at once.
+            self.leads = Some((token, now + PACE));
             let request = self.proclaim(token);
             self.question.ask(&mut self.numbers, request, &mut out);
         }
@@ -320,6 +320,10 @@ impl Look for Election {
             ("proclamations", self.proclamations),
             ("refused-proclamations", self.refused),
         ]
+    }
+
+    fn peaks(&self) -> Vec<(&'static str, u64)> {
+        vec![("leaders", self.tenures.most)]
     }
 
     fn client(&self, who: usize) -> ClientLine {

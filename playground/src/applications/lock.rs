@@ -322,11 +322,16 @@ impl Look for Lock {
     fn facts(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("holders", self.tenures.believers().len() as u64),
+            ("turns", self.tenures.begun),
             ("writes", self.writes),
             ("stale-writes", self.stale),
             ("refused-writes", self.refused),
             ("lost-updates", self.lost),
         ]
+    }
+
+    fn peaks(&self) -> Vec<(&'static str, u64)> {
+        vec![("holders", self.tenures.most)]
     }
 
     fn client(&self, who: usize) -> ClientLine {

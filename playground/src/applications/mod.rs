@@ -184,6 +184,11 @@ pub trait Look: Send {
     /// What is counted, by name.
     fn facts(&self) -> Vec<(&'static str, u64)>;
 
+    /// Of what goes up and down, the most there was.
+    fn peaks(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     fn client(&self, who: usize) -> ClientLine;
 
     /// What stands outside of the cluster, in words.

@@ -61,6 +61,16 @@ pub struct ApplicationReport {
 pub struct Fact {
     pub name: String,
     pub count: u64,
+    /// Of what goes up and down, the most there was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.name, self.count)?;
+        self.most.map_or(Ok(()), |most| write!(f, " (at most {most})"))
+    }
 }
 
 /// Something that happened.
@@ -96,7 +106,6 @@ impl ApplicationReport {
 
     /// The counts in one line.
     pub fn counts(&self) -> String {
-        let words = self.facts.iter().map(|fact| format!("{} {}", fact.name, fact.count));
-        words.collect::<Vec<_>>().join(", ")
+        self.facts.iter().map(Fact::to_string).collect::<Vec<_>>().join(", ")
     }
 }

@@ -186,7 +186,9 @@ impl Application {
                 text: line.text,
             }
         });
-        let fact = |(name, count): (&str, u64)| Fact { name: name.into(), count };
+        let peaks = look.peaks();
+        let most = |name: &str| peaks.iter().find(|(known, _)| *known == name).map(|(_, it)| *it);
+        let fact = |(name, count): (&str, u64)| Fact { name: name.into(), count, most: most(name) };
         let happened = |line: &Line| Happened {
             at_ms: u64::try_from(line.at.as_millis()).unwrap_or(u64::MAX),
             text: line.text.clone(),

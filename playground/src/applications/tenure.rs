@@ -22,11 +22,13 @@ pub struct Tenures {
     newest: i64,
     /// How many turns there were.
     pub begun: u64,
+    /// How many believed at one time that it was theirs, at most.
+    pub most: u64,
 }
 
 impl Tenures {
     pub fn new(clients: usize) -> Self {
-        Self { turns: vec![None; clients], newest: 0, begun: 0 }
+        Self { turns: vec![None; clients], newest: 0, begun: 0, most: 0 }
     }
 
     /// A turn begins; the answer is what is wrong with that.
@@ -47,6 +49,7 @@ impl Tenures {
         if let Some(place) = self.turns.get_mut(who) {
             *place = Some(turn);
         }
+        self.most = self.most.max(self.believers().len() as u64);
         wrong
     }
 

@@ -455,6 +455,26 @@ fn a_version_that_is_told_twice_is_doubled() {
 }
 
 #[test]
+fn whenever_it_falls_asleep_it_is_refused_afterwards() {
+    // Before it has said anything, while an answer is on its way, between two of them.
+    for after in (0..12).chain([100, 390, 398, 401, 404, 408]) {
+        let mut world = elections();
+        world.until("a leader", |world| world.fact("terms") == 1);
+        world.run(millis(after));
+        oversleep(&mut world, "leader", "leaders");
+        assert_eq!(world.fact("refused-proclamations"), 1, "{after} ms after it was elected");
+        assert!(world.violations().is_empty(), "{:?}", world.violations());
+    }
+    for after in (0..12).chain([60, 100, 200]) {
+        let mut world = locks(Lock::new(true));
+        world.until("a holder", |world| world.fact("holders") == 1);
+        world.run(millis(after));
+        oversleep(&mut world, "holder", "holders");
+        assert_eq!(world.fact("refused-writes"), 1, "{after} ms after it got the lock");
+    }
+}
+
+#[test]
 fn a_leader_that_oversleeps_is_refused_and_one_that_crashes_replaced() {
     let mut world = elections();
     world.until("words", |world| world.fact("proclamations") >= 3);
