@@ -63,13 +63,14 @@ pub async fn probe(channel: &Channel) -> Option<Report> {
 /// Read, never written; that it does not exist is as good an answer.
 const KEY: &[u8] = b"/etcd-tui/probe";
 
-/// How long it may take; more than a machine that is busy needs.
-const TOUCH_DEADLINE: Duration = Duration::from_secs(2);
+/// After that nobody waits for an answer any more. Far more than what makes a member mute: an
+/// answer that is late is an answer.
+pub const TOUCH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Whether a linearizable read comes back. A refusal does too, and is as good.
-pub async fn in_touch(channel: &Channel) -> bool {
+pub async fn in_touch(channel: Channel) -> bool {
     let request = RangeRequest { key: KEY.into(), count_only: true, ..RangeRequest::default() };
-    let mut kv = KvClient::new(channel.clone());
+    let mut kv = KvClient::new(channel);
     match tokio::time::timeout(TOUCH_DEADLINE, kv.range(request)).await {
         Ok(Ok(_)) => true,
         Ok(Err(status)) => !matches!(

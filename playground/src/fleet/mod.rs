@@ -38,6 +38,10 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub const READY_GRACE: Duration = Duration::from_secs(30);
 /// Unanswered probes after which a node's last report no longer counts.
 const MISSES_MAX: u8 = 2;
+/// Rounds without an answer to what needs the others, after which a node counts as cut off: two
+/// seconds. A machine that has much to do takes one for a read. Rounds and not a time, because
+/// whoever sleeps through it, like a computer that is shut, has heard nothing and asked nothing.
+pub const SILENT_ROUNDS: u8 = 4;
 
 #[derive(Debug)]
 struct Node {
@@ -56,8 +60,8 @@ struct Node {
     member_id: Option<u64>,
     report: Option<Report>,
     misses: u8,
-    /// Reads in a row that it could not answer for want of the others.
-    untouched: u8,
+    /// Rounds in a row in which nothing came back that needs the others.
+    silent_rounds: u8,
 }
 
 impl Node {
@@ -65,9 +69,9 @@ impl Node {
         self.state.is_live() && self.report.is_some() && self.misses < MISSES_MAX
     }
 
-    /// Whether it answers for itself, but has lost touch with the others. One answer may be late.
+    /// Whether it answers for itself, but has lost touch with the others.
     fn is_cut_off(&self) -> bool {
-        self.is_fresh() && self.untouched >= MISSES_MAX
+        self.is_fresh() && self.silent_rounds >= SILENT_ROUNDS
     }
 }
 
@@ -98,7 +102,7 @@ impl Fleet {
             member_id: identity.member_id,
             report: None,
             misses: 0,
-            untouched: 0,
+            silent_rounds: 0,
         };
         self.nodes.insert(identity.name, node);
     }
@@ -213,11 +217,7 @@ impl Fleet {
             }
             FleetEvent::Exited(diagnosis) => self.on_exit(name, diagnosis, now, &mut effects),
             FleetEvent::Probed(report) => self.on_probe(name, report, &mut effects),
-            FleetEvent::Touched(yes) if node.state == NodeState::Running => {
-                node.untouched = if yes { 0 } else { node.untouched.saturating_add(1) };
-            }
-            // Before it was ready, or while it is frozen, nothing is known of the others.
-            FleetEvent::Touched(_) => {}
+            FleetEvent::Touched(yes) => self.on_touch(name, yes, &mut effects),
             FleetEvent::TimerFired => self.on_timer(name, now, &mut effects),
         }
         self.take_turns(now, &mut effects);
@@ -262,7 +262,7 @@ impl Fleet {
         node.why = None;
         node.report = None;
         node.misses = 0;
-        node.untouched = 0;
+        node.silent_rounds = 0;
         effects.push(FleetEffect::Spawn { node: name.to_owned(), epoch: node.epoch });
     }
 
@@ -340,7 +340,7 @@ impl Fleet {
         let found_leader = node.report.as_ref().is_none_or(|it| it.leader == 0);
         if found_leader && report.leader != 0 {
             // What failed before says nothing about this leader.
-            node.untouched = 0;
+            node.silent_rounds = 0;
         }
         if node.state == NodeState::Starting && report.leader != 0 {
             node.state = NodeState::Running;
@@ -348,6 +348,23 @@ impl Fleet {
             effects.push(note(name, "ready to serve"));
         }
         node.report = Some(*report);
+    }
+
+    /// A round is over: whether something came back that needs the others.
+    fn on_touch(&mut self, name: &str, yes: bool, effects: &mut Vec<FleetEffect>) {
+        let led = self.leader_name().is_some();
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let before = node.is_cut_off();
+        // Before it was ready, or while it is frozen, nothing is known of the others.
+        let silent = !yes && node.state == NodeState::Running;
+        node.silent_rounds = if silent { node.silent_rounds.saturating_add(1) } else { 0 };
+        match (before, node.is_cut_off()) {
+            (false, true) if led => {
+                effects.push(note(name, "answers, and is out of touch with the others"));
+            }
+            (true, false) if yes => effects.push(note(name, "is in touch with the others again")),
+            _ => {}
+        }
     }
 
     /// The grace of a stop has passed.

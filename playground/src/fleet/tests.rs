@@ -278,9 +278,15 @@ fn a_silent_node_serves_nobody_after_two_probes() {
 #[test]
 fn a_node_that_hears_a_leader_which_does_not_hear_it_serves_nobody() {
     let mut fleet = running(3, 1);
-    fleet.step("n3", 1, FleetEvent::Touched(false), at(5));
-    assert_eq!(fleet.voters(), (3, 3), "one answer may be late");
-    fleet.step("n3", 1, FleetEvent::Touched(false), at(6));
+    // True if something is said about it.
+    let round = |fleet: &mut Fleet, yes| {
+        let effects = fleet.step("n3", 1, FleetEvent::Touched(yes), at(5));
+        effects.iter().any(|effect| matches!(effect, FleetEffect::Note { .. }))
+    };
+    assert!(!(1..SILENT_ROUNDS).any(|_| round(&mut fleet, false)));
+    assert_eq!(fleet.voters(), (3, 3), "an answer may be late");
+    assert!(round(&mut fleet, false));
+    assert!(!round(&mut fleet, false), "it is said once");
     assert_eq!(fleet.voters(), (3, 2));
     let view = fleet.view(&FleetSpec::new("c", 3, 23790, 1, false), at(6));
     assert_eq!((view.health, view.nodes[2].cut_off), (Health::AtRisk, true));
@@ -290,15 +296,27 @@ fn a_node_that_hears_a_leader_which_does_not_hear_it_serves_nobody() {
     assert_eq!(fleet.voters(), (3, 2));
     fleet.step("n2", 1, report(2, 2, 6, 3), at(8));
     assert_eq!(fleet.voters(), (3, 1));
-    fleet.step("n3", 1, FleetEvent::Touched(true), at(9));
+    assert!(round(&mut fleet, true));
     assert_eq!(fleet.voters(), (3, 2));
-    // A leader that it has just found is not to blame for what failed before.
-    for touched in [false, false] {
-        fleet.step("n3", 1, FleetEvent::Touched(touched), at(10));
-    }
+    // A leader that it has just found is not to blame for what was not answered before.
+    (0..SILENT_ROUNDS).for_each(|_| drop(round(&mut fleet, false)));
     fleet.step("n3", 1, report(3, 0, 6, 3), at(11));
     fleet.step("n3", 1, report(3, 2, 6, 3), at(12));
     assert_eq!(fleet.voters(), (3, 2));
+}
+
+#[test]
+fn a_node_that_wakes_up_is_not_cut_off_for_having_slept() {
+    let mut fleet = running(3, 1);
+    let one = ["n3".to_owned()];
+    fleet.order(Order::Pause, &one, at(5)).unwrap();
+    for _ in 0..=SILENT_ROUNDS {
+        fleet.step("n3", 1, FleetEvent::Touched(false), at(20));
+    }
+    fleet.order(Order::Resume, &one, at(20)).unwrap();
+    fleet.step("n3", 1, FleetEvent::Touched(false), at(21));
+    fleet.step("n3", 1, report(3, 1, 5, 3), at(21));
+    assert_eq!(fleet.voters(), (3, 3));
 }
 
 #[test]

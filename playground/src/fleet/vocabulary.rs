@@ -38,7 +38,7 @@ pub enum FleetEvent {
     Exited(Diagnosis),
     /// A probe came back, or did not.
     Probed(Option<Box<Report>>),
-    /// Whether a read that needs the leader came back.
+    /// Whether a read that needs the leader has come back since this was said last.
     Touched(bool),
     /// A timer this machine asked for.
     TimerFired,

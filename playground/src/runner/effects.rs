@@ -18,6 +18,8 @@ use crate::{
 const PROBE_SOON: Duration = Duration::from_millis(150);
 /// Between probes of a node that serves.
 const PROBE_CALM: Duration = Duration::from_millis(500);
+/// Of reads that need the others.
+const TOUCH_ROUND: Duration = Duration::from_millis(500);
 /// Log lines read to find out why a process ended.
 /// Enough for the stacks that Go prints behind its reason.
 const LAST_LINES: usize = 300;
@@ -171,13 +173,22 @@ async fn observe(node: String, epoch: u64, channel: Channel, inbox: mpsc::Sender
     tokio::join!(probe_always(node, epoch, channel, inbox), touch);
 }
 
+/// Reads are asked at a pace, whether those before have been answered or not: what is slow is told
+/// from what is silent. The deadline of a read bounds how many there are.
 async fn touch_always(node: String, epoch: u64, channel: Channel, inbox: mpsc::Sender<Input>) {
+    let mut reads = tokio::task::JoinSet::new();
+    let mut pace = tokio::time::interval(TOUCH_ROUND);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let yes = probe::in_touch(&channel).await;
+        pace.tick().await;
+        let mut yes = false;
+        while let Some(read) = reads.try_join_next() {
+            yes |= read.unwrap_or(false);
+        }
         if inbox.send(Input::Touched(node.clone(), epoch, yes)).await.is_err() {
             return;
         }
-        tokio::time::sleep(PROBE_CALM).await;
+        reads.spawn(probe::in_touch(channel.clone()));
     }
 }
 
