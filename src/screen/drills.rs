@@ -1,14 +1,17 @@
 //! Drills in the terminal UI: the catalogue as cards, a run as pictures, its report as text.
 //!
-//! One drill runs at a time, on the cluster that is on screen. Whoever leaves the UI meanwhile
-//! stops it, and the program ends only after the rollback.
+//! One drill runs at a time: on the cluster that is on screen or, where that one cannot hold it, on
+//! a cluster of its own that runs the same programs. Whoever leaves the UI meanwhile stops it, and
+//! this program ends only after the rollback.
 
 use std::sync::Arc;
 
 use playground::applications::{ApplicationReport, ClientReport, ClientState};
 use playground::drill::progress::{Cell, StepState};
-use playground::drill::{Drill, Progress, Report, catalogue, machine::Phase, report, run};
-use playground::{Engine, FleetView, Home, PlaygroundError};
+use playground::drill::{
+    Drill, Progress, Report, catalogue, machine::Phase, place::Place, report, run,
+};
+use playground::{FleetView, Home, PlaygroundError, engine::Choice, spec::FleetSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tui::fleet::FleetUpdate;
@@ -30,7 +33,7 @@ impl Bench {
         Self { home, cluster, drills: catalogue::all().unwrap_or_default(), running: None }
     }
 
-    /// The catalogue, each drill with the reason why it would be skipped on this cluster.
+    /// The catalogue, each drill with where it would run.
     pub fn cards(&self, view: &FleetView) -> Vec<shown::DrillCard> {
         self.drills.iter().map(|drill| card(drill, view)).collect()
     }
@@ -40,6 +43,7 @@ impl Bench {
         &mut self,
         id: &str,
         application: Option<String>,
+        own_cluster: bool,
         updates: mpsc::Sender<FleetUpdate>,
     ) -> Result<(), PlaygroundError> {
         if self.running.as_ref().is_some_and(|(_, task)| !task.is_finished()) {
@@ -53,12 +57,19 @@ impl Bench {
         let program = std::env::current_exe().map_err(|error| {
             PlaygroundError::Refused(format!("this program does not find itself: {error}"))
         })?;
+        let engine = match own_cluster {
+            true => {
+                let plan = FleetSpec::load(&self.home.cluster(&self.cluster).spec())?;
+                Choice::like(&plan, drill.cluster.nodes)
+            }
+            false => Choice::default(),
+        };
         let options = run::Options {
             home: self.home.clone(),
             program,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: (!has_own_cluster(&drill)).then(|| self.cluster.clone()),
-            engine: Default::default(),
+            cluster: (!own_cluster).then(|| self.cluster.clone()),
+            engine,
             seed: 1,
             application,
             detours: Default::default(),
@@ -94,6 +105,8 @@ async fn carry_out(
     updates: mpsc::Sender<FleetUpdate>,
 ) {
     let (tell, mut heard) = watch::channel(Progress::default());
+    let own_cluster = options.cluster.is_none();
+    let progress = |it: &Progress| progress(it, own_cluster);
     let running = run::run(options, drill, stopped, &tell);
     tokio::pin!(running);
     let report = loop {
@@ -117,8 +130,11 @@ fn card(drill: &Drill, view: &FleetView) -> shown::DrillCard {
     let said = drill.steps.iter().filter_map(|step| step.says.as_ref());
     let mut expected: Vec<(String, String)> =
         drill.expectations.iter().map(|it| (it.lane.title().to_owned(), it.says.clone())).collect();
-    // It would be one of our nodes.
-    let own_cluster = has_own_cluster(drill) && view.engine == Engine::Builtin.word();
+    let (own_cluster, skipped) = match Place::of(drill, view) {
+        Place::Here => (None, None),
+        Place::Own(why) => (Some(why), None),
+        Place::Nowhere(why) => (None, Some(why)),
+    };
     expected.extend(said.map(|says| ("cluster".to_owned(), says.clone())));
     shown::DrillCard {
         id: drill.id.clone(),
@@ -132,17 +148,13 @@ fn card(drill: &Drill, view: &FleetView) -> shown::DrillCard {
         nodes: drill.cluster.nodes,
         application: drill.application.map(|kind| kind.word().to_owned()),
         own_cluster,
-        skipped: run::skipped(drill, view, false).filter(|_| !own_cluster),
+        skipped,
     }
 }
 
-/// Whether it would spoil a cluster of somebody's, or needs nodes with other flags.
-fn has_own_cluster(drill: &Drill) -> bool {
-    drill.requires.own_cluster.is_some() || !drill.cluster.settings.is_empty()
-}
-
-fn phase(phase: Phase) -> &'static str {
+fn phase(phase: Phase, own_cluster: bool) -> &'static str {
     match phase {
+        Phase::Preflight if own_cluster => "starts a cluster of its own",
         Phase::Preflight => "looks at the cluster",
         Phase::WarmUp => "warms up",
         Phase::Steps => "runs",
@@ -153,11 +165,12 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
-fn progress(progress: &Progress) -> shown::DrillProgress {
+fn progress(progress: &Progress, own_cluster: bool) -> shown::DrillProgress {
     shown::DrillProgress {
+        own_cluster: own_cluster.then(|| progress.cluster.clone()),
         id: progress.drill.clone(),
         title: progress.title.clone(),
-        phase: phase(progress.phase).to_owned(),
+        phase: phase(progress.phase, own_cluster).to_owned(),
         elapsed_ms: progress.elapsed_ms,
         steps: progress.steps.iter().map(step).collect(),
         timeline: picture(progress),

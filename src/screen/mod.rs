@@ -188,12 +188,14 @@ async fn translate(
                     Some(progress) => remember(progress, read, &updates).await,
                     None => Ok(()),
                 },
-                Some(FleetCommand::StartDrill(id, application)) => match bench.start(&id, application, updates.clone()) {
-                    Ok(()) => Ok(()),
-                    Err(error) => {
-                        updates.send(FleetUpdate::CommandFailed(error.to_string())).await
+                Some(FleetCommand::StartDrill { id, application, own_cluster }) => {
+                    match bench.start(&id, application, own_cluster, updates.clone()) {
+                        Ok(()) => Ok(()),
+                        Err(error) => {
+                            updates.send(FleetUpdate::CommandFailed(error.to_string())).await
+                        }
                     }
-                },
+                }
                 Some(FleetCommand::StopDrill) => {
                     bench.stop();
                     Ok(())
@@ -329,7 +331,7 @@ async fn carry_out(client: &Client, command: FleetCommand) -> Result<(), Playgro
             act(Verb::Start, "all".to_owned())
         }
         FleetCommand::Fault(node, words) => links::fault(node, &words)?,
-        FleetCommand::StartDrill(..) | FleetCommand::StopDrill => return Ok(()),
+        FleetCommand::StartDrill { .. } | FleetCommand::StopDrill => return Ok(()),
         FleetCommand::Detach | FleetCommand::CourseDone(_) => return Ok(()),
     };
     client.perform(request).await.map(|_| ())
@@ -346,6 +348,7 @@ fn node(node: &NodeView) -> FleetNode {
         client_url: node.client_url.clone(),
         member_id: node.member_id.as_ref().and_then(|id| u64::from_str_radix(id, 16).ok()),
         log_path: node.log_path.clone().into(),
+        cut_off: node.cut_off,
     }
 }
 

@@ -34,8 +34,13 @@ pub enum FleetCommand {
     Links(Vec<(String, String, LinkState)>),
     /// Every link passes everything again.
     Heal,
-    /// By its id in the catalogue, and an application that is to run meanwhile.
-    StartDrill(String, Option<String>),
+    /// By its id in the catalogue, with an application that is to run meanwhile, on this cluster
+    /// or on one made for it.
+    StartDrill {
+        id: String,
+        application: Option<String>,
+        own_cluster: bool,
+    },
     /// Stop the drill that runs, and roll back.
     StopDrill,
     /// Save a snapshot beside the cluster's data.
@@ -118,6 +123,8 @@ pub struct FleetNode {
     /// Known once the node has joined.
     pub member_id: Option<u64>,
     pub log_path: PathBuf,
+    /// Whether it answers for itself, and nothing that needs the others.
+    pub cut_off: bool,
 }
 
 /// A directed link between two nodes.

@@ -12,7 +12,7 @@ use crate::msg::{Alarm, Change, Child, KeyMeta, MemberFacts, Msg, Reply, Report}
 use crate::runtime::plain_text;
 use crate::scene::*;
 use crate::theme::{ROLES, Theme};
-use crate::update::lab_tests::{drilled, linked, links};
+use crate::update::lab_tests::{drilled, elsewhere, linked, links};
 use crate::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -244,6 +244,7 @@ fn drilling() -> Scene {
     let progress = DrillProgress {
         id: "kill-leader".into(),
         title: "About kill-leader".into(),
+        own_cluster: None,
         phase: "runs".into(),
         elapsed_ms: 2_500,
         steps: vec![
@@ -278,6 +279,25 @@ fn drill_preflight() {
     let mut scene = drilled();
     scene.press(&["enter"]);
     check("drill-preflight", &mut scene);
+}
+
+#[test]
+fn drill_elsewhere() {
+    let mut scene = drilled();
+    scene.send(Msg::Fleet(FleetUpdate::Drills(vec![elsewhere()])));
+    check("drill-elsewhere", &mut scene);
+    scene.press(&["enter"]);
+    check("drill-elsewhere-preflight", &mut scene);
+}
+
+#[test]
+fn drill_running_elsewhere() {
+    let mut scene = drilling();
+    let progress = scene.model.drills.progress.clone().expect("a drill runs");
+    let own_cluster = Some("drill-kill-leader-1a2b3c4d".to_owned());
+    let progress = DrillProgress { own_cluster, ..progress };
+    scene.send(Msg::Fleet(FleetUpdate::Drill(Box::new(progress))));
+    check("drill-running-elsewhere", &mut scene);
 }
 
 #[test]

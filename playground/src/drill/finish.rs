@@ -62,8 +62,7 @@ fn head(means: &Means, machine: &Machine, duration_ms: u64) -> Report {
     let engine = options.engine.engine.unwrap_or_default();
     let on = match &options.cluster {
         Some(name) => format!(" --cluster {name}"),
-        None if engine == crate::Engine::Builtin => String::new(),
-        None => format!(" --engine {}", engine.word()),
+        None => options.engine.words().iter().map(|word| format!(" {word}")).collect(),
     };
     let used = options.application.map(|kind| format!(" --application {kind}"));
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());

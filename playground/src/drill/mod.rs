@@ -27,6 +27,7 @@ pub mod mark;
 mod nodes;
 mod observe;
 mod perform;
+pub mod place;
 pub mod progress;
 pub mod report;
 pub mod rollback;

@@ -21,8 +21,8 @@ use super::mark::{self, Mark};
 use super::observe::{self, Seen};
 use super::progress::Progress;
 use super::report::Report;
-use super::stage::{Stage, leader};
-use super::{finish, live, perform, rollback};
+use super::stage::Stage;
+use super::{finish, live, perform, place, rollback};
 use crate::applications::run::Setup;
 use crate::applications::{Application, ApplicationReport, Kind};
 use crate::engine::{Choice, Engine};
@@ -130,8 +130,9 @@ pub async fn run(
         }
         progress.send_replace(live::progress(&means, &machine));
     }
-    let report = finish::report(&means, &machine, started).await;
+    // The last look at what was measured: the report takes it.
     let mut last = live::progress(&means, &machine);
+    let report = finish::report(&means, &machine, started).await;
     (last.verdict, last.why) = (Some(report.verdict), report.why.clone());
     progress.send_replace(last);
     report
@@ -296,35 +297,12 @@ fn version_of(view: &crate::FleetView, own: &str) -> String {
 }
 
 /// Why the drill makes no sense on this cluster, if it does not.
-pub fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Option<String> {
-    if !temporary && !drill.cluster.settings.is_empty() {
-        let why = "it needs nodes with other flags: run it without --cluster";
-        return Some(why.into());
-    }
-    if !temporary && let Some(why) = &drill.requires.own_cluster {
-        return Some(format!("{why}: run it without --cluster"));
-    }
-    let engines = &drill.requires.engines;
-    if !engines.is_empty() && !engines.contains(&view.engine) {
-        let why = format!("it is about {}, and this is {}", engines.join(", "), view.engine);
-        return Some(why);
-    }
-    for name in drill.capabilities() {
-        match view.capabilities.iter().find(|it| it.name == name) {
-            Some(it) if it.available => {}
-            Some(it) => return Some(format!("it needs {name}: {}", it.reason)),
-            None => return Some(format!("{name} is nothing that can be done here")),
-        }
-    }
-    if view.nodes.len() < drill.cluster.nodes {
-        return Some(format!(
-            "it needs {} nodes, and cluster {} has {}",
-            drill.cluster.nodes,
-            view.cluster,
-            view.nodes.len()
-        ));
-    }
-    None
+fn skipped(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Option<String> {
+    let elsewhere = || {
+        let why = place::unsuitable(drill, view).filter(|_| !temporary)?;
+        Some(format!("{why}: run it without --cluster"))
+    };
+    place::impossible(drill, view).or_else(elsewhere)
 }
 
 /// Whether the application that is wanted can be the drill's.
@@ -342,14 +320,10 @@ fn fit(drill: &Drill, view: &crate::FleetView, temporary: bool) -> Result<(), Un
     if let Some(why) = skipped(drill, view, temporary) {
         return Err(Unfit::Skipped(why));
     }
-    if !view.all_running() || leader(view).is_none() || view.voters != view.nodes.len() {
-        return Err(Unfit::Broken(format!(
-            "cluster {} is not well, and a drill would tell nothing: {}",
-            view.cluster,
-            view.explain()
-        )));
+    match place::unwell(view) {
+        Some(why) => Err(Unfit::Broken(format!("{why}, and a drill would tell nothing"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn roll_back(means: &Means) -> Result<String, String> {

@@ -20,6 +20,34 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// What a cluster of `nodes` nodes must be asked for to run what another one runs.
+    pub fn like(spec: &FleetSpec, nodes: usize) -> Self {
+        let founders = FleetSpec::new(&spec.name, nodes, spec.base_port, 0, true);
+        let founds = |name: &str| founders.nodes.iter().any(|node| node.name == name);
+        let path = |binary: &Binary| binary.path.clone();
+        let own = spec.nodes.iter().filter(|node| founds(&node.name));
+        let own = own.filter_map(|node| Some((node.name.clone(), path(node.binary.as_ref()?))));
+        Self {
+            engine: Some(spec.engine),
+            etcd_bin: spec.binary.as_ref().map(path),
+            node_bins: own.collect(),
+        }
+    }
+
+    /// The words of the command line that say the same.
+    pub fn words(&self) -> Vec<String> {
+        if self.engine.unwrap_or_default() == Engine::Builtin {
+            return Vec::new();
+        }
+        let engine = ["--engine".to_owned(), Engine::Etcd.word().to_owned()];
+        let of_all = self.etcd_bin.iter();
+        let of_all = of_all.flat_map(|path| ["--etcd-bin".to_owned(), path.display().to_string()]);
+        let own = self.node_bins.iter().flat_map(|(name, path)| {
+            ["--node-bin".to_owned(), format!("{name}={}", path.display())]
+        });
+        engine.into_iter().chain(of_all).chain(own).collect()
+    }
+
     /// Reads `n3=/opt/etcd`.
     pub fn node_bin(text: &str) -> Result<(String, PathBuf), PlaygroundError> {
         match text.split_once('=') {
@@ -176,6 +204,26 @@ mod tests {
         assert!(remarks[0].contains("keeps its engine, builtin") && !changed);
         assert_eq!(planned, spec());
         assert!(Choice::default().remarks(&spec()).is_empty());
+    }
+
+    #[test]
+    fn another_cluster_runs_the_same_programs_as_far_as_it_has_the_nodes() {
+        let binary = |path: &str| Binary {
+            path: path.into(),
+            version: "3.6.6".parse().unwrap(),
+            sha256: String::new(),
+        };
+        let mut etcd =
+            FleetSpec::new("a", 5, 23790, 1, false).run_by(Engine::Etcd, Some(binary("/e36")));
+        etcd.nodes[1].binary = Some(binary("/e35"));
+        etcd.nodes[4].binary = Some(binary("/e34"));
+        let three = Choice::like(&etcd, 3);
+        assert_eq!(three.engine, Some(Engine::Etcd));
+        assert_eq!(three.node_bins, [("n2".to_owned(), "/e35".into())]);
+        let said = three.words().join(" ");
+        assert_eq!(said, "--engine etcd --etcd-bin /e36 --node-bin n2=/e35");
+        assert_eq!(Choice::like(&etcd, 5).node_bins.len(), 2);
+        assert!(Choice::like(&spec(), 5).words().is_empty());
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub struct DrillCard {
     pub nodes: usize,
     /// The application that runs meanwhile, by itself.
     pub application: Option<String>,
-    /// Whether it makes a cluster of its own, and leaves this one alone.
-    pub own_cluster: bool,
+    /// Why it would make a cluster of its own and leave this one alone, if it would.
+    pub own_cluster: Option<String>,
     /// Why it would not be run here.
     pub skipped: Option<String>,
 }
@@ -50,6 +50,8 @@ pub struct DrillStep {
 pub struct DrillProgress {
     pub id: String,
     pub title: String,
+    /// The cluster that was made for it, if one was.
+    pub own_cluster: Option<String>,
     /// What it is doing, in words.
     pub phase: String,
     pub elapsed_ms: u64,

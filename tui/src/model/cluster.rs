@@ -47,12 +47,17 @@ impl EndpointFacts {
             }
     }
 
-    /// Whether it answers for itself, but has lost touch with the others.
-    fn is_cut_off(&self) -> bool {
+    /// Whether it has known no leader for longer than it may take to hear of the next one.
+    fn is_alone(&self) -> bool {
         let alone = self.leaderless.zip(self.answered);
-        let long =
-            alone.is_some_and(|(since, now)| now.since(since) >= LEADERLESS_TO_BE_CUT_OFF_MS);
-        long || self.misses >= MISSES_TO_BE_CUT_OFF
+        alone.is_some_and(|(since, now)| now.since(since) >= LEADERLESS_TO_BE_CUT_OFF_MS)
+    }
+
+    /// Whether it answers for itself, but has lost touch with the others. Who supervises the node
+    /// asks it more often than we do: there is one answer to this, and it is the supervisor's.
+    fn is_cut_off(&self, node: Option<&FleetNode>) -> bool {
+        let mute = node.map_or(self.misses >= MISSES_TO_BE_CUT_OFF, |node| node.cut_off);
+        self.is_alone() || mute
     }
 
     fn fresher_than(&self, other: &Self) -> bool {
@@ -298,7 +303,7 @@ impl Cluster {
             }
         }
         if self.members.is_empty() && self.fleet.is_empty() {
-            rows.extend(self.endpoints.iter().map(endpoint_row));
+            rows.extend(self.endpoints.iter().map(|endpoint| endpoint_row(endpoint, None)));
         }
         rows.sort_by_key(|row| natural(&row.name));
         rows
@@ -326,7 +331,7 @@ impl Cluster {
                 best = Some(endpoint);
             }
         }
-        let mut row = best.map_or_else(|| empty_row(""), endpoint_row);
+        let mut row = best.map_or_else(|| empty_row(""), |best| endpoint_row(best, node));
         let given = node.map_or(member.name.as_str(), |n| n.name.as_str());
         row.name = if given.is_empty() { "(not started)" } else { given }.to_owned();
         row.id = Some(member.id);
@@ -343,7 +348,8 @@ impl Cluster {
     /// A process that no member entry belongs to: before the first answer, or after removal.
     fn node_row(&self, node: &FleetNode) -> Row {
         let endpoint = self.endpoints.iter().find(|e| e.url == node.client_url);
-        let mut row = endpoint.map_or_else(|| empty_row(""), endpoint_row);
+        let mut row =
+            endpoint.map_or_else(|| empty_row(""), |endpoint| endpoint_row(endpoint, Some(node)));
         row.name.clone_from(&node.name);
         row.id = node.member_id.or(row.id);
         // Until the first member list is there, the nodes are all we know of the voters.
@@ -388,7 +394,7 @@ fn empty_row(name: &str) -> Row {
     }
 }
 
-fn endpoint_row(endpoint: &EndpointFacts) -> Row {
+fn endpoint_row(endpoint: &EndpointFacts, node: Option<&FleetNode>) -> Row {
     let reach = match (&endpoint.failure, endpoint.answers()) {
         (None, false) => Reach::NotAskedYet,
         (None, true) => Reach::Answers,
@@ -403,7 +409,7 @@ fn endpoint_row(endpoint: &EndpointFacts) -> Row {
         rtt_us: endpoint.rtt_us,
         failure: endpoint.failure.clone(),
         endpoint: Some(endpoint.url.clone()),
-        cut_off: endpoint.is_cut_off(),
+        cut_off: endpoint.is_cut_off(node),
         ..empty_row(&endpoint.url)
     }
 }

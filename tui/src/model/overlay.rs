@@ -70,8 +70,9 @@ pub enum Command {
     Action(crate::action::Action),
     /// The question about links has been answered.
     LinksNow(LinkDeed),
-    /// The preflight of a drill has been read.
-    DrillNow(String),
+    /// The preflight of a drill has been read, which also said whether it makes a cluster of
+    /// its own.
+    DrillNow(String, bool),
     /// A node and a fault, in the words of the command line: ask first.
     Fault(String, String),
     FaultNow(String, String),
@@ -88,7 +89,8 @@ pub enum Subject {
     Delete(KeyMeta),
     Links(LinkDeed),
     Fault(String, String),
-    Drill(String),
+    /// And whether on a cluster of its own.
+    Drill(String, bool),
     Quit,
     Purge,
 }

@@ -104,11 +104,13 @@ pub fn refusal(model: &Model, card: &DrillCard) -> Option<String> {
     if let Some(reason) = &card.skipped {
         return Some(format!("it would be skipped: {reason}"));
     }
+    if card.own_cluster.is_some() {
+        return None;
+    }
     if model.cluster.progress.is_some() {
         return Some("a membership change is under way: wait until it is done".to_owned());
     }
     match model.cluster.health() {
-        _ if card.own_cluster => None,
         Health::Healthy => None,
         _ => Some("a drill begins on a healthy cluster: bring all members back first".to_owned()),
     }
@@ -140,54 +142,78 @@ pub fn ask(model: &mut Model) -> Vec<Effect> {
         model.say(Tone::Warn, reason);
         return Vec::new();
     }
+    let own_cluster = card.own_cluster.is_some();
     let buttons = vec![
         ("Cancel".to_owned(), Command::Nothing),
-        ("Run the drill".to_owned(), Command::DrillNow(card.id.clone())),
+        ("Run the drill".to_owned(), Command::DrillNow(card.id.clone(), own_cluster)),
     ];
-    let subject = Subject::Drill(card.id);
+    let subject = Subject::Drill(card.id, own_cluster);
     model.overlay = Some(Overlay::Confirm(Confirm { subject, buttons, focus: 0 }));
     Vec::new()
 }
 
-pub fn question(model: &Model, id: &str) -> (String, Vec<String>, Severity) {
-    let title = format!("Run {id} on {}?", model.about.title);
+/// Why it cannot be done as it was asked about: on a cluster of its own, or on this one.
+fn objection(model: &Model, card: &DrillCard, own_cluster: bool) -> Option<String> {
+    refusal(model, card).or_else(|| match &card.own_cluster {
+        Some(why) if !own_cluster => Some(format!("not on this cluster any more: {why}")),
+        _ => None,
+    })
+}
+
+pub fn question(model: &Model, id: &str, own_cluster: bool) -> (String, Vec<String>, Severity) {
+    let here = &model.about.title;
+    let place = if own_cluster { "a cluster of its own" } else { here };
+    let title = format!("Run {id} on {place}?");
     let Some(card) = model.drills.cards.iter().find(|card| card.id == id) else {
         return (title, Vec::new(), Severity::Harmless);
     };
     let mut lines = vec![card.hypothesis.clone()];
     let steps = card.steps.join(" → ");
-    lines.push(if card.own_cluster {
-        format!("On a cluster of its own, which is taken down afterwards: {steps}.")
+    if own_cluster {
+        let why = card.own_cluster.iter().map(|why| format!("Not on {here}: {why}."));
+        lines.extend(why);
+        lines.push(format!(
+            "A cluster of {} nodes that run what {here} runs is started, and taken down \
+             afterwards: {steps}.",
+            card.nodes
+        ));
     } else {
-        format!("On the cluster {}, one after the other: {steps}.", model.about.title)
-    });
+        lines.push(format!("On the cluster {here}, one after the other: {steps}."));
+    }
     if let Some(name) = model.drills.application_of(card) {
         lines.push(format!("The application {name} uses it meanwhile, under application/."));
     }
-    if !card.own_cluster {
+    if !own_cluster {
         lines.push(
             "A small load writes under drill/ meanwhile; other keys are not touched. At the end, \
              or when ! stops it, every node is started, every link healed."
                 .to_owned(),
         );
     }
-    if let Some(reason) = refusal(model, card) {
+    if let Some(reason) = objection(model, card, own_cluster) {
         lines.push(reason);
         return (title, lines, Severity::Refused);
     }
-    if card.own_cluster {
+    if own_cluster {
         return (title, lines, Severity::Harmless);
     }
     lines.push("whoever else uses this cluster will feel it".to_owned());
     (title, lines, Severity::Narrow)
 }
 
+/// Starts it without a preflight, on this cluster if that can be.
+pub fn run_where_it_can(model: &mut Model, id: &str) -> Vec<Effect> {
+    let card = model.drills.cards.iter().find(|card| card.id == id);
+    let own_cluster = card.is_some_and(|card| card.own_cluster.is_some());
+    run(model, id, own_cluster)
+}
+
 /// Starts it, after the preflight.
-pub fn run(model: &mut Model, id: &str) -> Vec<Effect> {
+pub fn run(model: &mut Model, id: &str, own_cluster: bool) -> Vec<Effect> {
     let Some(card) = model.drills.cards.iter().find(|card| card.id == id).cloned() else {
         return Vec::new();
     };
-    if let Some(reason) = refusal(model, &card) {
+    if let Some(reason) = objection(model, &card, own_cluster) {
         model.say(Tone::Warn, reason);
         return Vec::new();
     }
@@ -207,7 +233,7 @@ pub fn run(model: &mut Model, id: &str) -> Vec<Effect> {
         ..DrillProgress::default()
     });
     show(model, Shows::Run);
-    vec![Effect::Fleet(FleetCommand::StartDrill(id.to_owned(), application))]
+    vec![Effect::Fleet(FleetCommand::StartDrill { id: id.to_owned(), application, own_cluster })]
 }
 
 /// `!`, from any screen.

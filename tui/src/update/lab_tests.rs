@@ -6,7 +6,8 @@ use crate::lab::drill::{DrillCard, DrillProgress, DrillReport};
 use crate::lab::link::LinkState;
 use crate::model::Screen;
 use crate::model::drills::Shows;
-use crate::msg::Msg;
+use crate::msg::{Msg, Report};
+use crate::quorum::Health;
 use crate::scene::*;
 
 /// A local cluster whose links can be cut.
@@ -53,9 +54,15 @@ pub fn card(id: &str, skipped: Option<&str>) -> DrillCard {
         docs: None,
         nodes: 3,
         application: None,
-        own_cluster: false,
+        own_cluster: None,
         skipped: skipped.map(str::to_owned),
     }
+}
+
+/// A drill that this cluster is too small for.
+pub fn elsewhere() -> DrillCard {
+    let why = "it needs 5 nodes, and cluster dev has 3";
+    DrillCard { nodes: 5, own_cluster: Some(why.into()), ..card("bridge-of-five", None) }
 }
 
 /// A local cluster with a catalogue of two drills, on their screen.
@@ -73,6 +80,11 @@ fn commands(scene: &Scene) -> Vec<FleetCommand> {
         _ => None,
     };
     scene.effects.iter().filter_map(command).collect()
+}
+
+fn start(id: &str, application: Option<&str>, own_cluster: bool) -> FleetCommand {
+    let application = application.map(str::to_owned);
+    FleetCommand::StartDrill { id: id.into(), application, own_cluster }
 }
 
 fn toast(scene: &Scene) -> &str {
@@ -163,7 +175,7 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
     scene.press(&["enter", "enter"]);
     assert!(commands(&scene).is_empty(), "Cancel is in focus");
     scene.press(&["enter", "right", "enter"]);
-    assert_eq!(commands(&scene), [FleetCommand::StartDrill("kill-leader".into(), None)]);
+    assert_eq!(commands(&scene), [start("kill-leader", None, false)]);
     assert_eq!(scene.model.drills.shows, Shows::Run);
     scene.press(&["5", "enter", "1", "!"]);
     assert_eq!(commands(&scene), [FleetCommand::StopDrill], "from any screen");
@@ -190,13 +202,13 @@ fn a_drill_is_confirmed_run_watched_and_reported() {
 fn an_application_is_chosen_and_goes_with_the_drill() {
     let mut scene = drilled();
     scene.press(&["a", "a", "enter", "right", "enter"]);
-    let started = FleetCommand::StartDrill("kill-leader".into(), Some("fenced-lock".into()));
+    let started = start("kill-leader", Some("fenced-lock"), false);
     assert_eq!(commands(&scene), [started]);
     let mut scene = drilled();
     let own = DrillCard { application: Some("election".into()), ..card("election", None) };
     scene.send(Msg::Fleet(FleetUpdate::Drills(vec![own])));
     scene.press(&["a", "enter", "right", "enter"]);
-    let started = FleetCommand::StartDrill("election".into(), None);
+    let started = start("election", None, false);
     assert_eq!(commands(&scene), [started], "it brings its own");
     let mut scene = drilled();
     for _ in 0..crate::lab::application::ALL.len() {
@@ -215,6 +227,47 @@ fn a_drill_that_would_be_skipped_or_finds_a_sick_cluster_is_refused() {
     let mut scene = drilled();
     scene.report(3, Err(refused())).press(&["enter"]);
     assert!(toast(&scene).contains("healthy cluster"), "{}", toast(&scene));
+}
+
+#[test]
+fn where_a_cluster_cannot_hold_a_drill_another_one_is_made_for_it() {
+    let mut scene = drilled();
+    scene.send(Msg::Fleet(FleetUpdate::Drills(vec![elsewhere()])));
+    // What is wrong here does not matter there.
+    scene.report(3, Err(refused())).press(&["enter", "right", "enter"]);
+    assert_eq!(commands(&scene), [start("bridge-of-five", None, true)]);
+    let mut scene = Scene::remote(3, false);
+    scene.send(Msg::Fleet(FleetUpdate::Drills(vec![elsewhere()]))).press(&["5"]);
+    assert_eq!(scene.model.screen, Screen::Cluster, "a remote cluster has no drills");
+}
+
+#[test]
+fn a_drill_runs_where_its_preflight_said() {
+    let both = |own: Option<&str>| {
+        let card = DrillCard { own_cluster: own.map(str::to_owned), ..card("kill-leader", None) };
+        Msg::Fleet(FleetUpdate::Drills(vec![card]))
+    };
+    let mut scene = drilled();
+    scene.press(&["enter", "right"]).send(both(Some("n2 is exited")));
+    scene.press(&["enter"]);
+    assert!(commands(&scene).is_empty(), "it was told of this cluster");
+    let mut scene = drilled();
+    scene.send(both(Some("n2 is exited"))).press(&["enter", "right"]).send(both(None));
+    scene.press(&["enter"]);
+    assert_eq!(commands(&scene), [start("kill-leader", None, true)], "this one was to be spared");
+}
+
+#[test]
+fn whether_a_supervised_member_is_cut_off_is_the_supervisors_word() {
+    let mut scene = Scene::local(3);
+    let touch = |yes| Msg::Cluster(Report::InTouch { endpoint: url(3), yes });
+    scene.send(touch(false)).send(touch(false));
+    assert_eq!(scene.model.cluster.health(), Health::Healthy, "`ps` says so, and so do we");
+    let mut nodes = scene.model.cluster.fleet.clone();
+    nodes[2].cut_off = true;
+    scene.send(Msg::Fleet(FleetUpdate::View(nodes)));
+    scene.send(touch(true));
+    assert_eq!(scene.model.cluster.health(), Health::AtRisk);
 }
 
 #[test]

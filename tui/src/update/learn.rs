@@ -247,7 +247,7 @@ fn visit(model: &mut Model) {
 fn effects_of(model: &mut Model, act: Act) -> Vec<Effect> {
     match act {
         // It may refuse, and says why.
-        Act::Drill(id) => super::drills::run(model, &id),
+        Act::Drill(id) => super::drills::run_where_it_can(model, &id),
         act => commands_of(model, act).into_iter().map(Effect::Fleet).collect(),
     }
 }

@@ -151,7 +151,8 @@ fn a_page_runs_a_drill_waits_for_its_end_and_shows_its_report() {
     scene.press(&["d"]);
     assert_eq!((scene.model.screen, scene.model.drills.cursor), (Screen::Drills, 1));
     scene.press(&["6", "n"]);
-    assert_eq!(commands(&scene), [FleetCommand::StartDrill(id.into(), None)]);
+    let started = FleetCommand::StartDrill { id: id.into(), application: None, own_cluster: false };
+    assert_eq!(commands(&scene), [started]);
     assert_eq!(scene.model.screen, Screen::Learn, "the page stays");
     scene.served(40, [true; 3]);
     assert_eq!(learn(&scene).stage, Stage::Act);

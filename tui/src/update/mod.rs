@@ -222,7 +222,7 @@ pub fn run_command(model: &mut Model, command: Command) -> Vec<Effect> {
             show(model, Screen::Logs.number())
         }
         Command::LinksNow(deed) => links::run(model, deed),
-        Command::DrillNow(id) => drills::run(model, &id),
+        Command::DrillNow(id, own_cluster) => drills::run(model, &id, own_cluster),
         Command::Fault(node, words) => faults::ask(model, &node, &words),
         Command::FaultNow(node, words) => faults::run(model, &node, &words),
         Command::Action(action) => act(model, action),

@@ -130,7 +130,7 @@ pub fn question(model: &Model, subject: &Subject) -> (String, Vec<String>, Sever
             Severity::Narrow,
         ),
         Subject::Links(deed) => links::question(model, deed),
-        Subject::Drill(id) => drills::question(model, id),
+        Subject::Drill(id, own_cluster) => drills::question(model, id, *own_cluster),
         Subject::Fault(node, words) => faults::question(model, node, words),
         Subject::Purge => (
             format!("Delete the cluster {}?", model.about.title),

@@ -103,7 +103,14 @@ fn about(model: &Model, card: &DrillCard, width: usize) -> Vec<Vec<Piece>> {
     if let Some(reason) = refusal(model, card) {
         wrapped(&mut lines, "✗ ", &reason, width, Role::Warn);
     } else {
-        lines.push(vec![(Role::Key, "enter".to_owned()), (Role::Text, " runs it".to_owned())]);
+        let place = match &card.own_cluster {
+            Some(_) => format!(" runs it on a cluster of its own, {} nodes", card.nodes),
+            None => " runs it".to_owned(),
+        };
+        lines.push(vec![(Role::Key, "enter".to_owned()), (Role::Text, place)]);
+        if let Some(why) = &card.own_cluster {
+            wrapped(&mut lines, "not on this one: ", why, width, Role::Dim);
+        }
     }
     if let Some(name) = model.drills.application_of(card) {
         let words = application::ALL.iter().find(|(known, _)| *known == name);
@@ -222,6 +229,14 @@ fn run(model: &Model, canvas: &mut Canvas<'_>) {
         events(model, progress, canvas, area);
     }
     let mut title = vec![(Role::Title, "Timeline".to_owned())];
+    if let Some(cluster) = &progress.own_cluster {
+        title.push((Role::Accent, format!("  {cluster}")));
+    }
+    let all = progress.timeline.lanes.len();
+    let shown = timeline::fitting(&progress.timeline, layout::inner_rows(lanes) as u16);
+    if shown < all {
+        title.push((Role::Dim, format!("  {shown} of {all} lanes")));
+    }
     if lanes.width > 70 {
         title.push((Role::Dim, format!("  {}", timeline::LEGEND)));
     }

@@ -5,7 +5,7 @@
 //! not shimmer. Every state has a glyph of its own: without colour nothing is lost.
 
 use super::canvas::Canvas;
-use crate::lab::timeline::{Cell, Timeline};
+use crate::lab::timeline::{Cell, Lane, Timeline};
 use crate::theme::Role;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
@@ -86,22 +86,48 @@ pub fn height(timeline: &Timeline) -> u16 {
     timeline.lanes.len() as u16 + 3
 }
 
-/// Draws as much as fits: the lanes first, then leader, bands and axis.
+/// Where there is no room for all lanes, faults and leader keep theirs from this height on.
+const HEIGHT_FOR_ALL_KINDS: u16 = 8;
+
+/// How many lanes fit into that height.
+pub fn fitting(timeline: &Timeline, height: u16) -> usize {
+    let reserved = if height < HEIGHT_FOR_ALL_KINDS { 0 } else { 2 };
+    timeline.lanes.len().min(usize::from(height - reserved))
+}
+
+/// The lanes that are drawn, in their order. Those of the whole cluster matter most, then what
+/// tells members apart.
+fn chosen(timeline: &Timeline, room: usize) -> Vec<&Lane> {
+    let rank = |lane: &Lane| match lane.name.rsplit_once(' ') {
+        Some(("serializable get", _)) => 1,
+        Some(("linearizable get", _)) => 2,
+        Some(("put", _)) => 3,
+        Some(("watch", _)) => 4,
+        _ => 0,
+    };
+    let mut by_rank: Vec<usize> = (0..timeline.lanes.len()).collect();
+    by_rank.sort_by_key(|at| rank(&timeline.lanes[*at]));
+    by_rank.truncate(room);
+    by_rank.sort_unstable();
+    by_rank.into_iter().map(|at| &timeline.lanes[at]).collect()
+}
+
+/// Draws as much as fits: faults and leader, lanes, and last the axis.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, timeline: &Timeline, show: Show) {
     if area.height == 0 || area.width < 20 {
         return;
     }
+    let lanes_shown = chosen(timeline, fitting(timeline, area.height));
     let widest = timeline.lanes.iter().map(|lane| lane.name.width()).max().unwrap_or(0);
     let label = (widest.clamp(6, 22) as u16 + 1).min(area.width / 3);
     let scale = Scale::new(timeline, area, label, show);
-    let lanes = timeline.lanes.len() as u16;
-    let spare = area.height.saturating_sub(lanes);
+    let spare = area.height.saturating_sub(lanes_shown.len() as u16);
     let mut y = area.y;
     if spare >= 2 {
         bands(canvas, area, y, timeline, &scale, label);
         y += 1;
     }
-    for lane in timeline.lanes.iter().take(usize::from(area.height)) {
+    for lane in lanes_shown {
         canvas.put(area.x, y, label - 1, &lane.name, Role::Text);
         let begin = (timeline.from_ms / scale.cell_ms) as usize;
         for column in 0..scale.columns {
