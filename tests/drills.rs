@@ -169,21 +169,29 @@ async fn of_all_drills_those_with_another_application_are_skipped_and_say_so() {
     assert!(clusters(&machine).is_empty());
 }
 
-#[test]
-fn a_member_that_answers_linearizable_reads_from_its_own_data_is_unsafe() {
-    let machine = Machine::alone();
-    let drill = r#"
-id = "planted-stale-read"
-title = "A follower is cut off, and lies"
+/// A drill in which a member lies.
+fn planted(id: &str, steps: &str) -> String {
+    format!(
+        r#"
+id = "planted-{id}"
+title = "A follower lies"
 level = "advanced"
 hypothesis = "It is found out."
 teaches = "The history checker compares every read with what had finished before it began."
+{steps}"#
+    )
+}
+
+#[test]
+fn a_member_that_answers_linearizable_reads_from_its_own_data_is_unsafe() {
+    let machine = Machine::alone();
+    let steps = r#"
 [[step]]
 do = "isolate follower"
 [[step]]
 do = "wait 3s"
 "#;
-    let report = lied_to(&machine, Lie::StaleReads, drill);
+    let report = lied_to(&machine, Lie::StaleReads, &planted("stale-read", steps));
     assert_eq!(report.verdict, Verdict::Unsafe, "{}: {:?}", report.why, report.steps);
     assert!(
         report.consistency.violations.iter().any(|it| it.contains("StaleRead")),
@@ -198,12 +206,7 @@ do = "wait 3s"
 #[test]
 fn a_member_that_answers_from_its_own_data_behind_a_slow_link_is_unsafe() {
     let machine = Machine::alone();
-    let drill = r#"
-id = "planted-stale-read-behind-a-delay"
-title = "A follower is far away, and lies"
-level = "advanced"
-hypothesis = "It is found out."
-teaches = "The history checker compares every read with what had finished before it began."
+    let steps = r#"
 [workload]
 pace = "1s"
 [[step]]
@@ -214,7 +217,7 @@ do = "link leader>{far} delay 900"
 [[step]]
 do = "wait 5s"
 "#;
-    let report = lied_to(&machine, Lie::StaleReads, drill);
+    let report = lied_to(&machine, Lie::StaleReads, &planted("stale-read-behind-a-delay", steps));
     assert_eq!(report.verdict, Verdict::Unsafe, "{}: {:?}", report.why, report.steps);
     let shown = &report.consistency.violations;
     assert!(shown.iter().any(|it| it.contains("StaleRead")), "{shown:?}");
