@@ -154,8 +154,11 @@ fn lied_to(machine: &Machine, lie: Lie, drill: &str) -> Report {
 
 async fn carried_out(options: run::Options, drill: Drill) -> Report {
     let (_go_on, stop) = watch::channel(false);
-    let (tell, _heard) = watch::channel(Progress::default());
-    run::run(options, drill, stop, &tell).await
+    let (tell, heard) = watch::channel(Progress::default());
+    let report = run::run(options, drill, stop, &tell).await;
+    let shown = heard.borrow().lanes.len();
+    assert_eq!(shown, report.lanes.len(), "the last picture has all that was measured");
+    report
 }
 
 #[tokio::test]
