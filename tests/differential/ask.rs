@@ -3,6 +3,7 @@
 use proto::etcdserverpb as pb;
 
 use crate::malformed::Malformed;
+use crate::upkeep::Target;
 use crate::users::{Users, Who};
 
 /// Lease ids from here on name what a server picked itself: `PICKED + 2` is the third lease
@@ -34,6 +35,12 @@ pub enum Ask {
     Learner,
     MoveLeader(u64),
     HashKv(i64),
+    Hash,
+    Snapshot,
+    /// A downgrade that is asked about or taken back, none being under way.
+    Downgrade(i32, Target),
+    /// One that is announced, followed, and taken back.
+    Downgrades,
     Alarms,
     /// Out of space by decree, and what may still be asked.
     NoSpace(Vec<Ask>),

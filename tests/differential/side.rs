@@ -98,6 +98,10 @@ impl Side {
                 )
             }
             Ask::HashKv(revision) => self.hash_kv(*revision),
+            Ask::Hash => self.hash(),
+            Ask::Snapshot => self.snapshot(),
+            Ask::Downgrade(action, target) => self.downgrade(*action, *target),
+            Ask::Downgrades => self.downgrades(),
             Ask::Alarms => self.alarm(pb::alarm_request::AlarmAction::Get),
             Ask::NoSpace(asks) => self.no_space(asks),
             Ask::Status => self.status(),
@@ -345,17 +349,6 @@ impl Side {
         lines.push(self.cluster(&Ask::MemberRemove(member.id)));
         lines.push(self.cluster(&Ask::MemberRemove(member.id)));
         lines.join("\n")
-    }
-
-    fn hash_kv(&mut self, revision: i64) -> String {
-        let request = pb::HashKvRequest { revision };
-        let answer: Result<pb::HashKvResponse, _> =
-            self.wire.call("etcdserverpb.Maintenance/HashKV", request);
-        // The sum itself is each implementation's own.
-        told(answer.map(|mut answer| {
-            header(&mut answer.header);
-            (answer.header, answer.compact_revision)
-        }))
     }
 
     fn alarm(&mut self, action: pb::alarm_request::AlarmAction) -> String {
