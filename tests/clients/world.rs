@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::member::Member;
+use crate::member::{Member, get};
 use crate::pki::{Leaf, Pair, Pki};
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -69,6 +69,16 @@ impl World {
     pub fn value(&self, key: &str) -> String {
         let client = Client::new(&self.members[0].client_url("http"));
         client.get(key, false).unwrap().unwrap_or_default()
+    }
+
+    /// The value of a v2 key.
+    pub fn v2_value(&self, key: &str) -> String {
+        let port = self.members[0].client.number;
+        let path = format!("/v2/keys{key}?quorum=true");
+        let (status, body) = get(port, &path, None, "Host: localhost\r\n").unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        assert_eq!(status, 200, "{body}");
+        answer["node"]["value"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Kills the member that leads, for good.
