@@ -98,7 +98,8 @@ impl Database {
             sql: ports::reserve(),
             child: None,
         };
-        std::fs::write(database.directory.join("patroni.yml"), database.settings(api, etcd)).unwrap();
+        std::fs::write(database.directory.join("patroni.yml"), database.settings(api, etcd))
+            .unwrap();
         if geteuid().is_root() {
             let user = User::from_name(USER).unwrap().expect("the user of the package");
             chown(&database.directory, Some(user.uid), Some(user.gid)).unwrap();

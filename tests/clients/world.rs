@@ -3,11 +3,11 @@
 
 use std::process::Command;
 
-use crate::member::{Member, get};
+use crate::member::Member;
 use crate::pki::{Leaf, Pair, Pki};
 use crate::support::client::Client;
-use crate::support::eventually;
 use crate::support::tools::{Ctl, Engine};
+use crate::support::{eventually, http};
 
 /// How clients connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +73,12 @@ impl World {
 
     /// The value of a v2 key.
     pub fn v2_value(&self, key: &str) -> String {
-        let port = self.members[0].client.number;
+        let url = self.members[0].client_url("http");
         let path = format!("/v2/keys{key}?quorum=true");
-        let (status, body) = get(port, &path, None, "Host: localhost\r\n").unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        assert_eq!(status, 200, "{body}");
+        let mut answer = http::send(&url, "GET", &path, &[], "");
+        let body = answer.text();
+        assert_eq!(answer.status, 200, "{body}");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
         answer["node"]["value"].as_str().unwrap_or_default().to_owned()
     }
 

@@ -1,7 +1,8 @@
 //! The process itself: what it logs, how it is configured and how it ends.
 
-use proto::etcdserverpb::DefragmentRequest;
+use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto::etcdserverpb::{CompactionRequest, DefragmentRequest};
 use serde_json::{Value, json};
 
 use crate::against_every_server;
@@ -161,4 +162,30 @@ fn what_happens_is_logged_in_etcds_words(engine: Engine) {
 fn same(written: &Value, value: &Value) -> bool {
     written == value
         || written.as_f64().is_some_and(|seconds| *value == format!("{}h0m0s", seconds / 3_600.0))
+}
+
+#[test]
+fn a_start_gives_back_what_is_free() {
+    let mut cluster =
+        Cluster::start(Engine::Ours, 1, &["--bootstrap-defrag-threshold-megabytes=2"]);
+    let client = cluster.client(0);
+    let value = "v".repeat(1 << 20);
+    let mut revision = 0;
+    for _ in 0..8 {
+        revision = client.put("k", &value).unwrap();
+    }
+    let compact = CompactionRequest { revision, physical: true };
+    client.wait(KvClient::new(client.channel()).compact(compact)).unwrap();
+    // Each start appends to the log of the one before.
+    let told = |cluster: &Cluster, text: &str| cluster.nodes[0].log().matches(text).count();
+    assert_eq!(told(&cluster, "Skipping defragmentation"), 1);
+    assert_eq!(told(&cluster, "finished defragmenting directory"), 0);
+    cluster.nodes[0].stop();
+    cluster.restart(0);
+    assert_eq!(told(&cluster, "finished defragmenting directory"), 1);
+    let client = cluster.client(0);
+    assert_eq!(client.get("k", false), Ok(Some(value)));
+    cluster.nodes[0].stop();
+    cluster.restart(0);
+    assert_eq!(told(&cluster, "Skipping defragmentation"), 2);
 }

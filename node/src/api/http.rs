@@ -87,7 +87,5 @@ fn version(service: &Service) -> String {
     let cluster = if cluster.is_empty() { "not_decided".to_owned() } else { cluster };
     let server = &service.member.config.version;
     // Versions are numbers and dots.
-    format!(
-        r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{cluster}"}}"#
-    )
+    format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{cluster}"}}"#)
 }
