@@ -31,7 +31,7 @@ pub enum Ask {
     MemberRemove(u64),
     MemberUpdate(pb::MemberUpdateRequest),
     MemberPromote(u64),
-    /// A learner is added, listed, not promoted, and removed.
+    /// A learner is added, not promoted, moved and removed, and what cannot be done meanwhile.
     Learner,
     MoveLeader(u64),
     HashKv(i64),

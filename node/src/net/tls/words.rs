@@ -75,7 +75,7 @@ mod tests {
         let alert = AlertDescription::from(NOT_ALLOWED);
         assert_eq!(alert_text(alert), Some("bad certificate"));
         let other = said(wrap(Error::InvalidCertificate(CertificateError::Expired)));
-        assert!(other.to_string().contains("expired"), "{other}");
+        assert!(other.to_string().contains("Expired"), "{other}");
         assert_eq!(said(io::Error::other("else")).to_string(), "else");
     }
 }
