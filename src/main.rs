@@ -27,6 +27,7 @@ mod recovery;
 mod screen;
 mod service_manager;
 mod start_node;
+mod start_settings;
 mod supervise;
 #[cfg(test)]
 mod tidy;

@@ -9,8 +9,8 @@ use node::faults::{self, DiskFaults};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{ClusterState, HttpUrl, NodeOptions};
-use crate::service_manager;
 use crate::version::ETCD_VERSION;
+use crate::{service_manager, start_settings};
 
 /// Going down must not take longer, whatever hangs.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -31,12 +31,7 @@ pub fn start(options: NodeOptions) -> anyhow::Result<()> {
 async fn run(options: NodeOptions) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tracing::info!(
-        name = %options.member.name,
-        data_dir = %options.member.data_dir.display(),
-        version = ETCD_VERSION,
-        "starting a member"
-    );
+    start_settings::log(&options);
     let faults = match &options.fault_file {
         Some(path) => Some(faults::start(path).context("cannot use the fault file")?),
         None => None,

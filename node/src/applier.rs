@@ -170,13 +170,16 @@ impl Applier {
         let mut position = self.member.state.read().applied.clone();
         position.index = entry.index;
         position.term = entry.term;
-        let outcome = {
+        let (outcome, before) = {
             let mut state = self.member.state.write();
             state.applied = position.clone();
-            match &change {
+            let id = change.as_ref().map_or(0, |(_, change)| change.member_id);
+            let before = state.members.get(id).cloned();
+            let outcome = match &change {
                 Some((_, change)) => machine::change_members(&mut state, change),
                 None => Err(crate::cluster::ClusterError::NotFound),
-            }
+            };
+            (outcome, before)
         };
         let accepted = outcome.is_ok();
         let reply = match outcome {
@@ -199,14 +202,53 @@ impl Applier {
         self.finish(round, &position);
         self.member.members_changed();
         if let Some((_, change)) = change.filter(|_| accepted) {
-            tracing::info!(
-                member = %format!("{:x}", change.member_id),
-                change = change.kind().as_str_name(),
-                "the membership changed"
-            );
+            self.tell(&change, before);
             if change.kind() == member_change::Kind::Remove && change.member_id == self.member.id()
             {
                 self.member.removed();
+            }
+        }
+    }
+
+    /// The change in the log, in etcd's words.
+    fn tell(&self, change: &MemberChange, before: Option<crate::cluster::Member>) {
+        let identity = &self.member.identity;
+        let [cluster_id, local_member_id, id] =
+            [identity.cluster_id, identity.member_id, change.member_id].map(|id| format!("{id:x}"));
+        match change.kind() {
+            member_change::Kind::Add => tracing::info!(
+                cluster_id,
+                local_member_id,
+                added_peer_id = id,
+                added_peer_peer_urls = ?change.peer_urls,
+                added_peer_is_learner = change.is_learner,
+                "added member"
+            ),
+            member_change::Kind::Remove => {
+                let before = before.unwrap_or_default();
+                tracing::info!(
+                    cluster_id,
+                    local_member_id,
+                    removed_remote_peer_id = id,
+                    removed_remote_peer_urls = ?before.peer_urls,
+                    removed_remote_peer_is_learner = before.is_learner,
+                    "removed member"
+                );
+            }
+            member_change::Kind::Update => tracing::info!(
+                cluster_id,
+                local_member_id,
+                updated_remote_peer_id = id,
+                updated_remote_peer_urls = ?change.peer_urls,
+                "updated member"
+            ),
+            member_change::Kind::Promote => {
+                tracing::info!(
+                    cluster_id,
+                    local_member_id,
+                    promoted_member_id = id,
+                    "promote member"
+                );
             }
         }
     }
@@ -246,7 +288,11 @@ impl Applier {
     }
 
     fn install(&self, meta: &SnapshotMetadata) {
-        tracing::info!(index = meta.index, term = meta.term, "installing a snapshot");
+        tracing::info!(
+            incoming_leader_snapshot_index = meta.index,
+            incoming_leader_snapshot_term = meta.term,
+            "applying snapshot"
+        );
         let metrics = &self.member.metrics;
         let begin = Instant::now();
         metrics.snapshots_installing.store(1, Ordering::Relaxed);
@@ -280,6 +326,7 @@ impl Applier {
                 Ok((meta, size)) => {
                     member.metrics.snapshot_save.observe(begin.elapsed());
                     let release = meta.index;
+                    tracing::info!(snapshot_index = release, "saved snapshot to disk");
                     let _ = log.send(LogJob::Snapshot { meta: meta.clone(), release, size });
                     let _ = inbox.send(Input::SnapshotBuilt(meta));
                 }

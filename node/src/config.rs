@@ -236,6 +236,8 @@ pub struct Upkeep {
     /// After this long an idle watcher that asked for it is told the revision.
     pub watch_progress: Duration,
     pub max_learners: u32,
+    /// A start that can free this many bytes of the disk does, before the member serves.
+    pub defragment_at_start: Option<u64>,
     /// Also histograms of how long calls take.
     pub extensive_metrics: bool,
 }
@@ -250,6 +252,7 @@ impl Default for Upkeep {
             downgrade_check: Some(Duration::from_secs(5)),
             watch_progress: Duration::from_secs(600),
             max_learners: 1,
+            defragment_at_start: None,
             extensive_metrics: false,
         }
     }

@@ -31,6 +31,7 @@ pub mod net;
 mod ports;
 mod server;
 mod snapshots;
+pub mod spelling;
 pub mod storage;
 mod tasks;
 mod upkeep;

@@ -20,6 +20,7 @@ use crate::lease::Lessor;
 use crate::login::Login;
 use crate::machine::{LeaseEvent, State};
 use crate::metrics::Metrics;
+use crate::spelling;
 use crate::storage::store::{Store, StoreError};
 use crate::v2;
 use crate::watch::service::Watchers;
@@ -192,7 +193,13 @@ impl Member {
         if stop {
             self.serving.send_replace(false);
         }
-        let begin = Instant::now();
+        let (begin, size) = (Instant::now(), self.store.size_on_disk());
+        tracing::info!(
+            current_db_size_bytes = size,
+            current_db_size = spelling::bytes(size),
+            current_db_size_in_use_bytes = self.db_size_in_use(),
+            "defragmenting"
+        );
         self.metrics.defrag_running.store(1, Ordering::Relaxed);
         let done = self.store.defragment();
         self.metrics.defrag_running.store(0, Ordering::Relaxed);
@@ -200,7 +207,17 @@ impl Member {
         if stop {
             self.serving.send_replace(true);
         }
-        done.map(|()| self.defragmented())
+        done?;
+        self.defragmented();
+        let now = self.store.size_on_disk();
+        tracing::info!(
+            current_db_size_bytes_diff = now as i64 - size as i64,
+            current_db_size_bytes = now,
+            current_db_size = spelling::bytes(now),
+            took = spelling::duration(begin.elapsed()),
+            "finished defragmenting directory"
+        );
+        Ok(())
     }
 
     /// The store was rebuilt: what is free is given back.

@@ -130,6 +130,10 @@ impl Server {
             spans,
             login,
         })?;
+        let member = server.member.clone();
+        tokio::task::spawn_blocking(move || upkeep::room::make(&member))
+            .await
+            .map_err(|error| Error::Runtime(error.into()))??;
         let service = api::Service::new(server.member.clone(), server.handle.clone());
         upkeep::corruption::before_serving(&service).await.map_err(Error::Inconsistent)?;
         ports.serve(&server.peers.handle, &service);

@@ -52,15 +52,20 @@ pub async fn publish(member: Arc<Member>, handle: Handle, ready: oneshot::Sender
     // What was in this member's log before that is applied, too.
     member.caught_up.send_replace(true);
     tracing::info!(
-        member = %format!("{:x}", member.id()),
+        local_member_id = %format!("{:x}", member.id()),
         name = %member.config.name,
+        cluster_id = %format!("{:x}", member.identity.cluster_id),
         "published local member to cluster through raft"
     );
     for url in &member.config.listen.client {
-        if url.starts_with("https://") || url.starts_with("unixs://") {
-            tracing::info!(%url, "serving client traffic securely");
+        let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
+        if matches!(scheme, "https" | "unixs") {
+            tracing::info!(address, "serving client traffic securely");
         } else {
-            tracing::info!(%url, "serving client traffic insecurely; this is strongly discouraged");
+            tracing::info!(
+                address,
+                "serving client traffic insecurely; this is strongly discouraged!"
+            );
         }
     }
     tracing::info!("ready to serve client requests");

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::arguments::FileCommand;
-use crate::output;
+use crate::flags::groups::logging::Options;
+use crate::flags::{LogFormat, LogLevel, LogOutput};
 use crate::version::ETCD_VERSION;
+use crate::{logging, output};
 
 /// The offline commands of etcd that this program has
 #[derive(Debug, Parser)]
@@ -34,8 +36,16 @@ pub fn is_etcdutl_name(program: &OsStr) -> bool {
 
 /// Runs one command. `arguments` are the words after the program's name.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // As etcdutl it tells what it does by its log alone.
+    if let Err(error) = logging::start(&logs()) {
+        eprintln!("Error: {error}");
+        return ExitCode::FAILURE;
+    }
     let words = std::iter::once(OsString::from("etcdutl")).chain(arguments);
     let outcome = match Etcdutl::parse_from(words).command {
+        Command::Snapshot(FileCommand::Restore(arguments)) => {
+            super::restore(&arguments).map(|_logged| ())
+        }
         Command::Snapshot(command) => super::file(&command),
         Command::Version => output::print(&version()).map_err(Into::into),
     };
@@ -45,6 +55,16 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             eprintln!("Error: {}", output::sentence(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// etcdutl's log.
+fn logs() -> Options {
+    Options {
+        level: LogLevel::Info,
+        format: LogFormat::Console,
+        outputs: vec![LogOutput::Stderr],
+        rotation: None,
     }
 }
 

@@ -8,12 +8,12 @@ pub mod etcdutl;
 mod print;
 mod save;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use arguments::{Command, Export, FileCommand, Restore, Status};
-use node::backup::{self, file::Hash};
+use node::backup::{self, Restored, file::Hash};
 use node::founders::Founders;
 use playground::dirs::ClusterDirs;
 use playground::spec::FleetSpec;
@@ -36,7 +36,18 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn file(command: &FileCommand) -> anyhow::Result<()> {
     match command {
         FileCommand::Status(arguments) => status(arguments),
-        FileCommand::Restore(arguments) => restore(arguments),
+        FileCommand::Restore(arguments) => {
+            let (data_dir, restored) = restore(arguments)?;
+            output::print(&format!(
+                "restored {} records, revision {}, to {} as member {:x} of cluster {:x}\n",
+                restored.records,
+                restored.revision,
+                data_dir.display(),
+                restored.member_id,
+                restored.cluster_id,
+            ))?;
+            Ok(())
+        }
     }
 }
 
@@ -46,7 +57,8 @@ fn status(arguments: &Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn restore(arguments: &Restore) -> anyhow::Result<()> {
+/// Where to, and what came of it.
+fn restore(arguments: &Restore) -> anyhow::Result<(PathBuf, Restored)> {
     if (arguments.bump_revision > 0) != arguments.mark_compacted {
         bail!("--mark-compacted required if --revision-bump > 0");
     }
@@ -70,15 +82,7 @@ fn restore(arguments: &Restore) -> anyhow::Result<()> {
         token: member.clustering.token,
         bump_revision: arguments.bump_revision,
     })?;
-    output::print(&format!(
-        "restored {} records, revision {}, to {} as member {:x} of cluster {:x}\n",
-        restored.records,
-        restored.revision,
-        data_dir.display(),
-        restored.member_id,
-        restored.cluster_id,
-    ))?;
-    Ok(())
+    Ok((data_dir, restored))
 }
 
 /// Restores every node of a cluster of the playground from a file.

@@ -1,13 +1,14 @@
 //! The status of a snapshot in the formats of etcdutl, byte for byte.
 
 use node::backup::Status;
+use node::spelling;
 
 use super::arguments::Format;
 
 /// See the module.
 pub fn status(status: &Status, format: Format) -> String {
     let Status { hash, revision, total_keys, total_size, version } = status;
-    let size = human(*total_size);
+    let size = spelling::bytes(*total_size);
     match format {
         Format::Simple => {
             format!("{hash:x}, {revision}, {total_keys}, {size}, {version}\n")
@@ -40,35 +41,9 @@ fn table(heading: &[&str], row: &[&str]) -> String {
     format!("{rule}+\n{heading}|\n{rule}+\n{row}|\n{rule}+\n")
 }
 
-/// A number of bytes in steps of a thousand, with a decimal below ten.
-fn human(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    if bytes < 10 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let rounded = (value * 10.0 + 0.5).floor() / 10.0;
-    if rounded < 10.0 {
-        format!("{rounded:.1} {}", UNITS[unit])
-    } else {
-        format!("{rounded:.0} {}", UNITS[unit])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_read_as_in_etcdutl() {
-        let shown = [9, 20_480, 1_548, 9_960, 82_854_982].map(human);
-        assert_eq!(shown, ["9 B", "20 kB", "1.5 kB", "10 kB", "83 MB"]);
-    }
 
     #[test]
     fn the_formats_are_those_of_etcdutl() {

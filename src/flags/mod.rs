@@ -110,7 +110,7 @@ pub fn parse(
 }
 
 #[cfg(test)]
-mod testing {
+pub mod testing {
     use super::{FlagError, NodeOptions, Request, parse};
 
     /// What these words and no variables mean.

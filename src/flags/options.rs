@@ -104,11 +104,11 @@ mod tests {
     fn one_sentence_names_the_flag_and_the_value() {
         assert_eq!(
             message(&["--initial-cluster-state=old"]),
-            "invalid value \"old\" for --initial-cluster-state: it is 'new' or 'existing'"
+            "invalid value \"old\" for flag -initial-cluster-state: it is 'new' or 'existing'"
         );
         assert_eq!(
             message(&["--listen-peer-urls=http://example.com:1"]),
-            "invalid value \"http://example.com:1\" for --listen-peer-urls: \
+            "invalid value \"http://example.com:1\" for flag -listen-peer-urls: \
              expected IP in URL for binding (http://example.com:1)"
         );
         for words in [

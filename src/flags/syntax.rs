@@ -92,7 +92,7 @@ impl Settings {
     fn check(&self, flag: &Flag) -> Result<(), FlagError> {
         match flag.kind {
             _ if legacy::is_ignored(flag.name) => Ok(()),
-            Kind::Text => Ok(()),
+            Kind::Text => legacy::check_choice(self, flag.name),
             Kind::Boolean => self.boolean(flag.name).map(drop),
             Kind::Number => self.number::<i128>(flag.name).map(drop),
             Kind::Duration => self.duration(flag.name).map(drop),
@@ -108,7 +108,7 @@ impl Settings {
     pub fn invalid(&self, name: &str, reason: String) -> FlagError {
         let (origin, value) = self.value(name);
         let (origin, exit_code) = match origin {
-            Origin::Flag | Origin::Default => (format!("--{name}"), 2),
+            Origin::Flag | Origin::Default => (format!("flag -{name}"), 2),
             Origin::Environment => (table::variable(name), 1),
             Origin::File => (format!("{name} in {}", self.file.as_deref().unwrap_or("?")), 1),
         };

@@ -4,9 +4,12 @@
 //! `msg` first and the event's fields behind them, or tab-separated for people. Spans are
 //! not printed; a field that matters belongs to the event.
 //!
-//! Two targets have a meaning: an event of target [`FATAL`] is the last word of a process
+//! Names of fields have dashes where Rust has underscores, as etcd's have.
+//!
+//! Three targets have a meaning: an event of target [`FATAL`] is the last word of a process
 //! that is about to end, one of target [`PANIC`] comes from the panic hook. Both are written
-//! at every level and carry etcd's level names.
+//! at every level and carry etcd's level names. An event of target [`LISTED`] has all its fields in
+//! one, because an event's own fields can hold no lists.
 
 mod outputs;
 mod rotation;
@@ -14,7 +17,7 @@ mod rotation;
 use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -35,6 +38,15 @@ pub const FATAL: &str = "fatal";
 
 /// Target of an event from the panic hook.
 pub const PANIC: &str = "panic";
+
+/// Target of an event whose only field is the text of a JSON array of pairs, name and value:
+/// see [`pairs`].
+pub const LISTED: &str = "listed";
+
+/// The field of an event of target [`LISTED`].
+pub fn pairs(fields: Vec<(&str, Value)>) -> String {
+    Value::Array(fields.into_iter().map(|(name, value)| json!([name, value])).collect()).to_string()
+}
 
 /// Crates whose debug output would drown ours.
 const LOUD_CRATES: &[&str] = &["h2", "hyper", "hyper_util", "pprof", "sled", "tonic", "tower"];
@@ -99,6 +111,9 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if event.metadata().target() == LISTED {
+            fields.spread();
+        }
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         let line = Line {
@@ -142,14 +157,26 @@ impl Line {
 
     /// zap's console encoder: tab-separated, the fields as one JSON object at the end.
     fn console(&self) -> String {
-        let level = self.level.to_uppercase();
-        let mut out = format!("{}\t{level}\t{}\t{}", self.time, self.caller, self.fields.message);
-        if !self.fields.values.is_empty() {
-            let fields: Map<String, Value> = self.fields.values.iter().cloned().collect();
-            let _ = write!(out, "\t{}", Value::Object(fields));
+        let Line { level, time, caller, fields } = self;
+        let mut out = format!("{time}\t{level}\t{caller}\t{}", fields.message);
+        for (at, (name, value)) in fields.values.iter().enumerate() {
+            let before = if at == 0 { "\t{" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{before}{}: {}", quoted(name), spaced(value));
         }
-        out.push('\n');
+        out.push_str(if fields.values.is_empty() { "\n" } else { "}\n" });
         out
+    }
+}
+
+/// A value as zap's console encoder writes it, with room between the elements of a list.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(elements) => {
+            let elements: Vec<String> = elements.iter().map(spaced).collect();
+            format!("[{}]", elements.join(", "))
+        }
+        value => value.to_string(),
     }
 }
 
@@ -189,16 +216,28 @@ impl Fields {
             ("message", Value::String(text)) => self.message = text,
             (name, value) => {
                 // A raw identifier (`r#type`) is an ordinary name in the log.
-                let name = name.trim_start_matches("r#").to_string();
+                let name = name.trim_start_matches("r#").replace('_', "-");
                 self.values.push((name, value));
             }
+        }
+    }
+
+    /// Takes the fields out of the one that has them all.
+    fn spread(&mut self) {
+        for (_, value) in std::mem::take(&mut self.values) {
+            let text = value.as_str().unwrap_or_default();
+            self.values
+                .extend(serde_json::from_str::<Vec<(String, Value)>>(text).unwrap_or_default());
         }
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, Value::String(format!("{value:?}")));
+        let text = format!("{value:?}");
+        // A list of words, as far as Rust spells it as JSON does.
+        let list = text.starts_with("[\"").then(|| serde_json::from_str::<Vec<String>>(&text));
+        self.add(field, list.and_then(Result::ok).map_or(Value::String(text), Value::from));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -288,8 +327,30 @@ mod tests {
             tracing::info!("plain");
         });
         let columns: Vec<_> = lines[0].split('\t').collect();
-        assert_eq!((columns[1], columns[3], columns[4]), ("WARN", "slow", "{\"term\":7}"));
+        assert_eq!((columns[1], columns[3], columns[4]), ("warn", "slow", "{\"term\": 7}"));
         assert_eq!(lines[1].split('\t').count(), 4);
+    }
+
+    #[test]
+    fn fields_are_named_as_etcds_and_keep_their_order_and_lists() {
+        let body = || {
+            let fields = pairs(vec![("z-urls", json!(["a", "b"])), ("a-count", json!(7))]);
+            tracing::info!(target: LISTED, fields, "starting");
+            tracing::info!(remote_addr = "h:1", urls = ?["a"], "gone");
+        };
+        let json = logged(LogLevel::Info, LogFormat::Json, body);
+        assert!(
+            json[0].ends_with(r#","msg":"starting","z-urls":["a","b"],"a-count":7}"#),
+            "{}",
+            json[0]
+        );
+        assert!(
+            json[1].ends_with(r#","msg":"gone","remote-addr":"h:1","urls":["a"]}"#),
+            "{}",
+            json[1]
+        );
+        let console = logged(LogLevel::Info, LogFormat::Console, body);
+        assert!(console[0].ends_with("\tstarting\t{\"z-urls\": [\"a\", \"b\"], \"a-count\": 7}"));
     }
 
     #[test]

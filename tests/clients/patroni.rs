@@ -1,5 +1,6 @@
 //! Patroni and PostgreSQL, who trust etcd with the question of who is primary: two databases
-//! whose failover is decided through three of our nodes, of which one is lost, too.
+//! whose failover is decided through three of our nodes, of which one is lost, too. Once by the
+//! v3 API, once by v2, as clusters have it that are older than Patroni's `etcd3`.
 //!
 //! Both are Debian's packages. PostgreSQL refuses root, so root starts them as the package's
 //! user, in a directory that this user can reach.
@@ -39,6 +40,44 @@ fn binaries() -> Result<PathBuf, String> {
         .ok_or("postgres is missing, apt-get install postgresql".into())
 }
 
+/// Which API Patroni asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    V2,
+    V3,
+}
+
+impl Api {
+    /// The name of its section of Patroni's settings.
+    fn section(self) -> &'static str {
+        match self {
+            Api::V2 => "etcd",
+            Api::V3 => "etcd3",
+        }
+    }
+
+    /// Whom the cluster says to be primary.
+    fn leader(self, world: &World) -> String {
+        match self {
+            Api::V2 => world.v2_value("/service/shop/leader"),
+            Api::V3 => world.value("/service/shop/leader"),
+        }
+    }
+
+    /// Python's library for it, or what to install. Patroni brings the one for v3.
+    fn library(self) -> Result<PathBuf, String> {
+        let python = PathBuf::from("/usr/bin/python3");
+        if self == Api::V3 {
+            return Ok(python);
+        }
+        let found = Command::new(&python).args(["-c", "import etcd"]).output();
+        match found.is_ok_and(|output| output.status.success()) {
+            true => Ok(python),
+            false => Err("python-etcd is missing, apt-get install python3-etcd".into()),
+        }
+    }
+}
+
 /// A Patroni with its PostgreSQL.
 struct Database {
     name: &'static str,
@@ -49,7 +88,7 @@ struct Database {
 }
 
 impl Database {
-    fn new(name: &'static str, root: &Path, etcd: &str) -> Database {
+    fn new(name: &'static str, root: &Path, api: Api, etcd: &str) -> Database {
         let directory = root.join(name);
         std::fs::create_dir(&directory).unwrap();
         let database = Database {
@@ -59,7 +98,8 @@ impl Database {
             sql: ports::reserve(),
             child: None,
         };
-        std::fs::write(database.directory.join("patroni.yml"), database.settings(etcd)).unwrap();
+        std::fs::write(database.directory.join("patroni.yml"), database.settings(api, etcd))
+            .unwrap();
         if geteuid().is_root() {
             let user = User::from_name(USER).unwrap().expect("the user of the package");
             chown(&database.directory, Some(user.uid), Some(user.gid)).unwrap();
@@ -68,7 +108,7 @@ impl Database {
     }
 
     /// JSON, which is YAML as well.
-    fn settings(&self, etcd: &str) -> String {
+    fn settings(&self, api: Api, etcd: &str) -> String {
         let (rest, sql) =
             (format!("127.0.0.1:{}", self.rest.number), format!("127.0.0.1:{}", self.sql.number));
         let trust = [
@@ -80,7 +120,7 @@ impl Database {
             "scope": "shop",
             "name": self.name,
             "restapi": { "listen": rest, "connect_address": rest },
-            "etcd3": { "hosts": etcd },
+            (api.section()): { "hosts": etcd },
             "bootstrap": {
                 "dcs": {
                     "ttl": 8, "loop_wait": 1, "retry_timeout": 3,
@@ -212,7 +252,17 @@ impl Drop for Database {
 
 #[test]
 fn patroni_fails_over_through_our_cluster() {
+    fails_over(Api::V3);
+}
+
+#[test]
+fn patroni_fails_over_through_the_v2_keys() {
+    fails_over(Api::V2);
+}
+
+fn fails_over(api: Api) {
     let needed = [
+        api.library(),
         program("patroni", "patroni"),
         program("psql", "postgresql-client"),
         program("setpriv", "util-linux"),
@@ -226,21 +276,21 @@ fn patroni_fails_over_through_our_cluster() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(root.path(), open).unwrap();
     let hosts = world.hosts();
-    let mut first = Database::new("first", root.path(), &hosts);
-    let mut second = Database::new("second", root.path(), &hosts);
+    let mut first = Database::new("first", root.path(), api, &hosts);
+    let mut second = Database::new("second", root.path(), api, &hosts);
 
     first.start();
     first.wait("primary");
     second.start();
     second.wait("replica");
-    assert_eq!(world.value("/service/shop/leader"), "first");
+    assert_eq!(api.leader(&world), "first");
     first.sql("create table orders (id text)").unwrap();
     first.insert("a");
     second.wait_rows("a");
 
     first.kill();
     second.wait("primary");
-    assert_eq!(world.value("/service/shop/leader"), "second");
+    assert_eq!(api.leader(&world), "second");
     second.insert("b");
 
     // The member that leads is lost, and Patroni still agrees on who is who.
@@ -249,5 +299,5 @@ fn patroni_fails_over_through_our_cluster() {
     first.wait("replica");
     second.insert("c");
     first.wait_rows("a b c");
-    assert_eq!(world.value("/service/shop/leader"), "second");
+    assert_eq!(api.leader(&world), "second");
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::member::Member;
 use crate::pki::{Leaf, Pair, Pki};
 use crate::support::client::Client;
-use crate::support::eventually;
 use crate::support::tools::{Ctl, Engine};
+use crate::support::{eventually, http};
 
 /// How clients connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,17 @@ impl World {
     pub fn value(&self, key: &str) -> String {
         let client = Client::new(&self.members[0].client_url("http"));
         client.get(key, false).unwrap().unwrap_or_default()
+    }
+
+    /// The value of a v2 key.
+    pub fn v2_value(&self, key: &str) -> String {
+        let url = self.members[0].client_url("http");
+        let path = format!("/v2/keys{key}?quorum=true");
+        let mut answer = http::send(&url, "GET", &path, &[], "");
+        let body = answer.text();
+        assert_eq!(answer.status, 200, "{body}");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        answer["node"]["value"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Kills the member that leads, for good.

@@ -18,7 +18,7 @@ use crate::support::cluster::Cluster;
 use crate::support::tools::Engine;
 
 /// Names that mean nothing here, and why.
-const ABSENT: [(&str, &str); 19] = [
+const ABSENT: [(&str, &str); 18] = [
     ("etcd_debugging_disk_backend_commit_rebalance_duration_seconds", "a phase of bbolt's commit"),
     ("etcd_debugging_disk_backend_commit_spill_duration_seconds", "a phase of bbolt's commit"),
     ("etcd_debugging_disk_backend_commit_write_duration_seconds", "a phase of bbolt's commit"),
@@ -31,7 +31,6 @@ const ABSENT: [(&str, &str); 19] = [
     ("etcd_snap_fsync_duration_seconds", "part of etcd_debugging_snap_save_total_duration_seconds"),
     ("etcd_debugging_store_reads_total", "there when the v2 store was read"),
     ("etcd_debugging_store_writes_total", "there when the v2 store was written"),
-    ("etcd_debugging_auth_revision", "users and permissions count their revision themselves"),
     ("etcd_grpc_proxy_cache_hits_total", "there is no gRPC proxy"),
     ("etcd_grpc_proxy_cache_keys_total", "there is no gRPC proxy"),
     ("etcd_grpc_proxy_cache_misses_total", "there is no gRPC proxy"),
@@ -39,9 +38,6 @@ const ABSENT: [(&str, &str); 19] = [
     ("etcd_grpc_proxy_watchers_coalescing_total", "there is no gRPC proxy"),
     ("etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds", "of Go's send loop"),
 ];
-
-/// Names that only a process with these parts of the API has, present or not.
-const OPTIONAL: [&str; 1] = ["etcd_debugging_auth_revision"];
 
 mod ours {
     #[test]
@@ -155,7 +151,6 @@ fn names_types_and_labels_are_etcds(engine: Engine) {
     let absent: BTreeMap<&str, &str> = ABSENT.into_iter().collect();
     for (name, expected) in &etcds {
         match ours.get(name) {
-            Some(_) if OPTIONAL.contains(&name.as_str()) => {}
             Some(found) => {
                 assert_eq!(found, expected, "{name}");
                 assert!(!absent.contains_key(name.as_str()), "{name} is there after all");

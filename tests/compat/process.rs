@@ -1,6 +1,9 @@
 //! The process itself: what it logs, how it is configured and how it ends.
 
-use serde_json::Value;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto::etcdserverpb::{CompactionRequest, DefragmentRequest};
+use serde_json::{Value, json};
 
 use crate::against_every_server;
 use crate::support::client::Client;
@@ -14,6 +17,7 @@ against_every_server!(
     the_environment_is_a_flag,
     bootstrap_flags_do_not_count_on_a_restart,
     readiness_is_logged_last,
+    what_happens_is_logged_in_etcds_words,
 );
 
 /// etcd 3.4 has zap's lines only in part.
@@ -101,4 +105,87 @@ fn readiness_is_logged_last(engine: Engine) {
     });
     let members = cluster.client(0).members().unwrap();
     assert_eq!(members[0].name, "n1");
+}
+
+fn what_happens_is_logged_in_etcds_words(engine: Engine) {
+    if !has_zap_log(engine) {
+        return;
+    }
+    let cluster = Cluster::start(engine, 1, &["--auto-compaction-retention=2"]);
+    let client = cluster.client(0);
+    let learner = "http://127.0.0.1:9";
+    let added = client.add_member(learner, true).unwrap();
+    let id = added.iter().find(|member| member.is_learner).unwrap().id;
+    client.remove_member(id).unwrap();
+    let request = DefragmentRequest::default();
+    client.wait(MaintenanceClient::new(client.channel()).defragment(request)).unwrap();
+    let own = client.status().unwrap().header.unwrap();
+    let [id, own_id, cluster_id] =
+        [id, own.member_id, own.cluster_id].map(|id| json!(format!("{id:x}")));
+    let url = cluster.nodes[0].client_url();
+    let told: &[(&str, &[(&str, Value)])] = &[
+        (
+            "starting an etcd server",
+            &[
+                ("listen-client-urls", json!([url])),
+                ("election-timeout", json!("1s")),
+                ("snapshot-catchup-entries", json!(5000)),
+                ("auto-compaction-retention", json!("2h0m0s")),
+                ("initial-cluster-state", json!("new")),
+            ],
+        ),
+        ("published local member to cluster through raft", &[("local-member-id", own_id.clone())]),
+        (
+            "added member",
+            &[
+                ("local-member-id", own_id),
+                ("added-peer-id", id.clone()),
+                ("added-peer-peer-urls", json!([learner])),
+            ],
+        ),
+        ("removed member", &[("cluster-id", cluster_id), ("removed-remote-peer-id", id)]),
+        ("finished defragmenting directory", &[]),
+    ];
+    for (message, fields) in told {
+        eventually(message, || {
+            let lines = log_lines(&cluster);
+            let is_it = |line: &&Value| {
+                line["msg"] == *message
+                    && fields.iter().all(|(name, value)| same(&line[*name], value))
+            };
+            lines.iter().find(is_it).map(|_| ()).ok_or(format!("{fields:?} in {lines:#?}"))
+        });
+    }
+}
+
+/// etcd 3.5 writes some spans of time as seconds.
+fn same(written: &Value, value: &Value) -> bool {
+    written == value
+        || written.as_f64().is_some_and(|seconds| *value == format!("{}h0m0s", seconds / 3_600.0))
+}
+
+#[test]
+fn a_start_gives_back_what_is_free() {
+    let mut cluster =
+        Cluster::start(Engine::Ours, 1, &["--bootstrap-defrag-threshold-megabytes=2"]);
+    let client = cluster.client(0);
+    let value = "v".repeat(1 << 20);
+    let mut revision = 0;
+    for _ in 0..8 {
+        revision = client.put("k", &value).unwrap();
+    }
+    let compact = CompactionRequest { revision, physical: true };
+    client.wait(KvClient::new(client.channel()).compact(compact)).unwrap();
+    // Each start appends to the log of the one before.
+    let told = |cluster: &Cluster, text: &str| cluster.nodes[0].log().matches(text).count();
+    assert_eq!(told(&cluster, "Skipping defragmentation"), 1);
+    assert_eq!(told(&cluster, "finished defragmenting directory"), 0);
+    cluster.nodes[0].stop();
+    cluster.restart(0);
+    assert_eq!(told(&cluster, "finished defragmenting directory"), 1);
+    let client = cluster.client(0);
+    assert_eq!(client.get("k", false), Ok(Some(value)));
+    cluster.nodes[0].stop();
+    cluster.restart(0);
+    assert_eq!(told(&cluster, "Skipping defragmentation"), 2);
 }

@@ -7,6 +7,7 @@
 use proto::etcdserverpb as pb;
 
 use crate::ask::Ask;
+use crate::side::OTHER_URL;
 use crate::spelling::Parser;
 use crate::support::tools::Engine;
 use crate::users::Users;
@@ -30,6 +31,8 @@ pub struct Reference {
     pub asks_for_rights: bool,
     /// Before etcd 3.6 the hash of the keys had the path of another method.
     pub has_hashkv_path: bool,
+    /// etcd 3.5.1 does not answer who announces a downgrade or takes it back.
+    pub goes_down_in_order: bool,
     /// How its gateway reads JSON.
     pub parser: Parser,
 }
@@ -44,6 +47,7 @@ impl Reference {
             refuses_empty_rights: is_36,
             asks_for_rights: is_36,
             has_hashkv_path: is_36,
+            goes_down_in_order: is_36,
             parser: if is_36 { Parser::Lenient } else { Parser::Strict },
         }
     }
@@ -142,6 +146,36 @@ const ACCEPTED: &[Accepted] = &[
             matches!(inner(ask), Ask::WatchOnce(_))
                 && ours.starts_with("(true, true, -1, 0)")
                 && theirs.starts_with("(true, true, ")
+        },
+    },
+    Accepted {
+        reason: "a learner whose URLs are changed is one no more in etcd, without a promotion \
+                 (its issue 21736), here it stays one; and where too few members are started \
+                 etcd declares FailedPrecondition and answers Unknown, here it is as declared",
+        is_it: |_, ask, ours, theirs| {
+            let moved = |is_learner: bool| {
+                format!("[\"{OTHER_URL}\"], client_ur_ls: [], is_learner: {is_learner}")
+            };
+            let few = |code: &str| {
+                format!("{code} \"etcdserver: re-configuration failed due to not enough started")
+            };
+            let level = |answer: &str| {
+                answer
+                    .replace(&moved(true), &moved(false))
+                    .replace(&few("FailedPrecondition"), &few("Unknown"))
+            };
+            matches!(inner(ask), Ask::Learner) && level(ours) == level(theirs)
+        },
+    },
+    Accepted {
+        reason: "etcd 3.5 tells the version of a cluster in three numbers, and refuses to take \
+                 back a downgrade that nobody announced",
+        is_it: |engine, ask, ours, theirs| {
+            let short = theirs.replace("own.0", "own");
+            let nothing = theirs.contains("no inflight downgrade job");
+            engine == Engine::Etcd35
+                && matches!(inner(ask), Ask::Downgrade(..))
+                && (ours == short || nothing && ours.starts_with("DowngradeResponse"))
         },
     },
     Accepted {

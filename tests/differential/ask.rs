@@ -3,6 +3,7 @@
 use proto::etcdserverpb as pb;
 
 use crate::malformed::Malformed;
+use crate::upkeep::Target;
 use crate::users::{Users, Who};
 
 /// Lease ids from here on name what a server picked itself: `PICKED + 2` is the third lease
@@ -30,10 +31,16 @@ pub enum Ask {
     MemberRemove(u64),
     MemberUpdate(pb::MemberUpdateRequest),
     MemberPromote(u64),
-    /// A learner is added, listed, not promoted, and removed.
+    /// A learner is added, not promoted, moved and removed, and what cannot be done meanwhile.
     Learner,
     MoveLeader(u64),
     HashKv(i64),
+    Hash,
+    Snapshot,
+    /// A downgrade that is asked about or taken back, none being under way.
+    Downgrade(i32, Target),
+    /// One that is announced, followed, and taken back.
+    Downgrades,
     Alarms,
     /// Out of space by decree, and what may still be asked.
     NoSpace(Vec<Ask>),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use prost::Message as _;
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::compare::TargetUnion;
+use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::request_op::Request;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -18,6 +19,7 @@ use crate::accepted::Reference;
 use crate::ask::{Ask, PICKED};
 use crate::malformed::Malformed;
 use crate::support::tools::Engine;
+use crate::upkeep::Target;
 
 const KEYS: &[&[u8]] = &[
     b"a",
@@ -443,7 +445,7 @@ impl Generator {
     }
 
     fn maintenance(&mut self) -> Ask {
-        match self.random.random_range(0..8) {
+        match self.random.random_range(0..11) {
             0..3 => Ask::HashKv(self.some_revision()),
             3 => Ask::Alarms,
             4 => {
@@ -462,7 +464,27 @@ impl Generator {
                 Ask::NoSpace(asks)
             }
             5 => Ask::Defragment,
+            6 => Ask::Hash,
+            7 => Ask::Snapshot,
+            8 => self.downgrade(),
             _ => Ask::Status,
         }
+    }
+
+    /// Whether the cluster may go down, or an end of going down; none is announced.
+    fn downgrade(&mut self) -> Ask {
+        let target = self.pick(&[
+            Target::Below(0),
+            Target::Below(1),
+            Target::Short(1),
+            Target::Below(2),
+            Target::Text("4.0.0"),
+            Target::Text("3"),
+            Target::Text("3.x"),
+            Target::Text(""),
+        ]);
+        let [validate, cancel] =
+            [DowngradeAction::Validate, DowngradeAction::Cancel].map(|action| action as i32);
+        Ask::Downgrade(self.pick(&[validate, validate, validate, cancel, 3, -1]), target)
     }
 }

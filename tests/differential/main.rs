@@ -25,6 +25,7 @@ mod rights;
 mod sessions;
 mod side;
 mod spelling;
+mod upkeep;
 mod users;
 mod v2;
 mod watching;
@@ -67,6 +68,12 @@ impl Course {
             Course::Gateway => generator.next_by_gateway(),
             Course::Users => generator.next_with_users(),
         }
+    }
+
+    /// What is asked in the end, because it takes seconds.
+    fn last(self, generator: &Generator) -> Option<Ask> {
+        let goes_down = self == Course::Grpc && generator.reference.goes_down_in_order;
+        goes_down.then_some(Ask::Downgrades)
     }
 
     /// Both sides are asked in the same way.
@@ -144,8 +151,14 @@ fn run(reference: Engine, course: Course, seed: u64, count: u64) {
     let mut theirs = Side::start(reference, course.way(seed, parser));
     let mut generator = Generator::new(seed, reference);
     let mut asked: Vec<Ask> = Vec::new();
-    for step in 0..count {
-        let ask = course.next(&mut generator);
+    for step in 0..=count {
+        let ask = match step {
+            step if step < count => course.next(&mut generator),
+            _ => match course.last(&generator) {
+                Some(ask) => ask,
+                None => break,
+            },
+        };
         let right = theirs.answer(&ask);
         let answer = ours.answer(&ask);
         generator.learn(theirs.revision(), theirs.compacted());

@@ -16,8 +16,9 @@ use crate::support::tools::Engine;
 use crate::watching::Watching;
 use crate::wire::{Way, Wire};
 
-/// Where a learner is said to be; nothing listens there.
+/// Where a learner is said to be, and where else; nothing listens there.
 const LEARNER_URL: &str = "http://127.0.0.1:9";
+pub const OTHER_URL: &str = "http://127.0.0.1:7";
 
 /// A running server and what the run knows about it.
 pub struct Side {
@@ -98,6 +99,10 @@ impl Side {
                 )
             }
             Ask::HashKv(revision) => self.hash_kv(*revision),
+            Ask::Hash => self.hash(),
+            Ask::Snapshot => self.snapshot(),
+            Ask::Downgrade(action, target) => self.downgrade(*action, *target),
+            Ask::Downgrades => self.downgrades(),
             Ask::Alarms => self.alarm(pb::alarm_request::AlarmAction::Get),
             Ask::NoSpace(asks) => self.no_space(asks),
             Ask::Status => self.status(),
@@ -340,22 +345,43 @@ impl Side {
         };
         let member = added.member.unwrap_or_default();
         let mut lines = vec![format!("{} {:?}", member.is_learner, member.name)];
-        lines.push(self.cluster(&Ask::MemberPromote(member.id)));
-        lines.push(self.cluster(&Ask::MemberList));
-        lines.push(self.cluster(&Ask::MemberRemove(member.id)));
-        lines.push(self.cluster(&Ask::MemberRemove(member.id)));
+        let own = self.own_id();
+        let add = |url: &str, is_learner| {
+            Ask::MemberAdd(pb::MemberAddRequest { peer_ur_ls: vec![url.to_string()], is_learner })
+        };
+        let update = |id, url: &str| {
+            Ask::MemberUpdate(pb::MemberUpdateRequest { id, peer_ur_ls: vec![url.to_string()] })
+        };
+        for ask in [
+            Ask::MemberPromote(member.id),
+            Ask::MemberList,
+            // Nothing of this is possible.
+            add(LEARNER_URL, false),
+            add(OTHER_URL, true),
+            update(own, LEARNER_URL),
+            Ask::MemberPromote(own),
+            Ask::MemberRemove(own),
+            update(member.id, OTHER_URL),
+            Ask::MemberList,
+            Ask::MemberRemove(member.id),
+            Ask::MemberRemove(member.id),
+            Ask::MemberPromote(member.id),
+            update(member.id, LEARNER_URL),
+        ] {
+            lines.push(self.cluster(&ask));
+        }
+        for target in [member.id, own] {
+            lines.push(self.answer(&Ask::MoveLeader(target)));
+        }
         lines.join("\n")
     }
 
-    fn hash_kv(&mut self, revision: i64) -> String {
-        let request = pb::HashKvRequest { revision };
-        let answer: Result<pb::HashKvResponse, _> =
-            self.wire.call("etcdserverpb.Maintenance/HashKV", request);
-        // The sum itself is each implementation's own.
-        told(answer.map(|mut answer| {
-            header(&mut answer.header);
-            (answer.header, answer.compact_revision)
-        }))
+    /// The server's id, if it may be known.
+    fn own_id(&mut self) -> u64 {
+        let request = pb::StatusRequest::default();
+        let status: Result<pb::StatusResponse, _> =
+            self.wire.call("etcdserverpb.Maintenance/Status", request);
+        status.ok().and_then(|status| status.header).map_or(0, |header| header.member_id)
     }
 
     fn alarm(&mut self, action: pb::alarm_request::AlarmAction) -> String {

@@ -125,7 +125,7 @@ impl Wire {
         &mut self,
         method: &'static str,
         requests: Vec<Q>,
-        mut is_last: impl FnMut(&A) -> bool,
+        is_last: impl FnMut(&A) -> bool,
     ) -> Result<Vec<A>, Refusal>
     where
         Q: Message + 'static,
@@ -142,19 +142,14 @@ impl Wire {
         if answer.status != 200 {
             return Err(refusal(answer.status, &answer.text()));
         }
-        let mut answers = Vec::new();
-        while let Some(mut line) = answer.line() {
-            if line.get("error").is_some() {
-                return Err(refusal(answer.status, &line["error"].to_string()));
+        let next = || match answer.line() {
+            None => Ok(None),
+            Some(line) if line.get("error").is_some() => {
+                Err(refusal(answer.status, &line["error"].to_string()))
             }
-            let message = message(&output, &line["result"].take().to_string())?;
-            let last = is_last(&message);
-            answers.push(message);
-            if last {
-                break;
-            }
-        }
-        Ok(answers)
+            Some(mut line) => message(&output, &line["result"].take().to_string()).map(Some),
+        };
+        until_last(next, is_last)
     }
 
     /// The JSON of requests, if they go by the gateway.
@@ -218,7 +213,7 @@ impl Wire {
         &self,
         method: &str,
         requests: Vec<Q>,
-        mut is_last: impl FnMut(&A) -> bool,
+        is_last: impl FnMut(&A) -> bool,
     ) -> Result<Vec<A>, Refusal>
     where
         Q: Message + 'static,
@@ -229,20 +224,10 @@ impl Wire {
         let codec = tonic_prost::ProstCodec::<Q, A>::default();
         let call = async {
             grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
-            let answered = grpc.streaming(request, method_path(method), codec).await?;
-            let mut stream = answered.into_inner();
-            let mut answers = Vec::new();
-            while let Some(message) = stream.message().await? {
-                let last = is_last(&message);
-                answers.push(message);
-                if last {
-                    break;
-                }
-            }
-            Ok(answers)
+            grpc.streaming(request, method_path(method), codec).await
         };
-        let answers: Result<_, Status> = self.client.block_on(call);
-        Ok(answers?)
+        let mut stream: tonic::Streaming<A> = self.client.wait(call)?;
+        until_last(|| Ok(self.client.block_on(stream.message())?), is_last)
     }
 
     fn grpc(&self) -> tonic::client::Grpc<tonic::transport::Channel> {
@@ -257,6 +242,22 @@ impl Wire {
         }
         request
     }
+}
+
+/// The answers of a stream up to the one that `is_last`, or to the end.
+fn until_last<A>(
+    mut next: impl FnMut() -> Result<Option<A>, Refusal>,
+    mut is_last: impl FnMut(&A) -> bool,
+) -> Result<Vec<A>, Refusal> {
+    let mut answers = Vec::new();
+    while let Some(answer) = next()? {
+        let last = is_last(&answer);
+        answers.push(answer);
+        if last {
+            break;
+        }
+    }
+    Ok(answers)
 }
 
 fn method_path(method: &str) -> PathAndQuery {

@@ -179,6 +179,11 @@ fn state(service: &Service, page: &mut Page) {
         "The current revision of store.",
         state.kv.revision() as f64,
     );
+    page.gauge(
+        "etcd_debugging_auth_revision",
+        "The current revision of auth store.",
+        state.auth.revision() as f64,
+    );
     // etcd says -1 before the first compaction.
     let compacted = if state.kv.compacted() == 0 { -1 } else { state.kv.compacted() };
     page.gauge(

@@ -61,6 +61,8 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, Error> {
         return Err(Error::WalDirExists(wal_dir.clone()));
     }
     let members = founders(options);
+    let Paths { file, data_dir, wal_dir, snap_dir } = Paths::of(options);
+    tracing::info!(path = %file, %wal_dir, %data_dir, %snap_dir, "restoring snapshot");
     let own = options.cluster.iter().find(|(name, _)| *name == options.name);
     let (_, own_urls) = own.ok_or_else(|| Error::NameNotInCluster(options.name.clone()))?;
     let own_id = member_id(own_urls, &options.token, None);
@@ -74,12 +76,44 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, Error> {
         let _ = std::fs::remove_dir(&options.data_dir);
     }
     outcome?;
+    for member in state.members.voters() {
+        tracing::info!(
+            cluster_id = %format!("{:x}", state.members.cluster_id),
+            local_member_id = "0",
+            added_peer_id = %format!("{:x}", member.id),
+            added_peer_peer_urls = ?member.peer_urls,
+            added_peer_is_learner = false,
+            "added member"
+        );
+    }
+    tracing::info!(path = %file, %wal_dir, %data_dir, %snap_dir, "restored snapshot");
     Ok(Restored {
         cluster_id: state.members.cluster_id,
         member_id: own_id,
         revision: state.kv.revision(),
         records: extent.records,
     })
+}
+
+/// What a restoration reads and writes, for the log.
+struct Paths {
+    file: String,
+    data_dir: String,
+    wal_dir: String,
+    snap_dir: String,
+}
+
+impl Paths {
+    fn of(options: &RestoreOptions) -> Paths {
+        let text = |path: &Path| path.display().to_string();
+        let member = options.data_dir.join("member");
+        Paths {
+            file: text(&options.file),
+            data_dir: text(&options.data_dir),
+            wal_dir: text(options.wal_dir.as_deref().unwrap_or(&member.join("wal"))),
+            snap_dir: text(&member.join("snap")),
+        }
+    }
 }
 
 fn refuse_used(data_dir: &Path) -> Result<(), Error> {
@@ -115,7 +149,15 @@ fn examine(options: &RestoreOptions, members: Members) -> Result<(State, Extent)
     let mut compacted = compacted;
     if options.bump_revision > 0 {
         let too_large = Error::BumpTooLarge { revision, by: options.bump_revision };
-        revision = revision.checked_add_unsigned(options.bump_revision).ok_or(too_large)?;
+        let bumped = revision.checked_add_unsigned(options.bump_revision).ok_or(too_large)?;
+        tracing::info!(
+            latest_revision = revision,
+            bump_amount = options.bump_revision,
+            new_latest_revision = bumped,
+            "bumping latest revision"
+        );
+        revision = bumped;
+        tracing::info!(revision, "marking revision compacted");
         compacted = revision;
     }
     state.kv.restore_marks(revision, compacted);

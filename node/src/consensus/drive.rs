@@ -216,12 +216,8 @@ impl Drive {
             }
             if now.leader != 0 && seen.leader != now.leader {
                 self.progress.leader_changes.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(
-                    leader = %format!("{:x}", now.leader),
-                    term = now.term,
-                    "elected leader"
-                );
             }
+            tell(self.transport.identity.member_id, seen.leader, now);
             *seen = now;
             true
         });
@@ -231,5 +227,22 @@ impl Drive {
             .pending_proposals
             .store(self.router.pending_proposals() as u64, Ordering::Relaxed);
         self.progress.transferee.store(self.router.transferring().unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// A change of leader in the log, in etcd's words.
+fn tell(own: u64, before: u64, now: Leadership) {
+    let Leadership { leader, term, .. } = now;
+    match (before, leader) {
+        (before, leader) if before == leader => {}
+        (0, leader) => {
+            tracing::info!("raft.node: {own:x} elected leader {leader:x} at term {term}")
+        }
+        (before, 0) => tracing::info!("raft.node: {own:x} lost leader {before:x} at term {term}"),
+        (before, leader) => {
+            tracing::info!(
+                "raft.node: {own:x} changed leader from {before:x} to {leader:x} at term {term}"
+            );
+        }
     }
 }

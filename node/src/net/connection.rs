@@ -94,6 +94,7 @@ impl AsyncRead for Connection {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         each!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_read(context, out))
+            .map_err(super::tls::said)
     }
 }
 

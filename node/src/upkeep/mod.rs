@@ -7,11 +7,13 @@
 //! takes it back; when there is no majority nobody can tell who is right, and the alarm names
 //! member 0. [`judge`] is the decision alone, [`corruption`] asks and acts.
 //!
-//! [`versions`] keeps the cluster version and ends downgrades. [`damage`] watches the store.
+//! [`versions`] keeps the cluster version and ends downgrades. [`damage`] watches the store,
+//! [`room`] gives back what it does not need.
 
 pub mod corruption;
 pub mod damage;
 pub mod judge;
+pub mod room;
 pub mod versions;
 
 use std::time::Duration;

@@ -29,8 +29,13 @@ pub async fn monitor(service: Service) {
         // All members of a cluster of ours can do what this one can: older ones do not exist.
         if up_to_date && let Some(wanted) = version::decide(cluster, own, downgrade) {
             match cluster {
-                Some(from) => tracing::info!(%from, to = %wanted, "updating cluster version"),
-                None => tracing::info!(version = %wanted, "setting up initial cluster version"),
+                Some(from) => {
+                    tracing::info!(%from, to = %wanted, "updating cluster version using v3 API");
+                }
+                None => tracing::info!(
+                    cluster_version = %wanted,
+                    "setting up initial cluster version using v3 API"
+                ),
             }
             let command = Kind::ClusterVersion(ClusterVersion { version: wanted.to_string() });
             propose(&service.handle, command).await;

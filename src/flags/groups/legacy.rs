@@ -93,6 +93,63 @@ const IGNORED: &[&str] = &[
     "proxy-read-timeout",
 ];
 
+/// Flags that warn with etcd 3.6's words, each with what its warning says after its name.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("snapshot-count", "is deprecated in 3.6 and will be decommissioned in 3.7."),
+    ("max-snapshots", "is deprecated in 3.6 and will be decommissioned in 3.7."),
+    (
+        "v2-deprecation",
+        "is deprecated and scheduled for removal in v3.8. The default value is enforced, \
+         ignoring user input.",
+    ),
+    (
+        "experimental-compact-hash-check-enabled",
+        "is deprecated in 3.6 and will be decommissioned in 3.7. Use \
+         '--feature-gates=CompactHashCheck=true' instead.",
+    ),
+    (
+        "experimental-compact-hash-check-time",
+        "is deprecated in 3.6 and will be decommissioned in 3.7. Use '--compact-hash-check-time' \
+         instead.",
+    ),
+    (
+        "experimental-txn-mode-write-with-shared-buffer",
+        "is deprecated in v3.6 and will be decommissioned in v3.7. Use \
+         '--feature-gates=TxnModeWriteWithSharedBuffer=true' instead.",
+    ),
+    (
+        "experimental-corrupt-check-time",
+        "is deprecated in v3.6 and will be decommissioned in v3.7. Use '--corrupt-check-time' \
+         instead.",
+    ),
+    (
+        "experimental-watch-progress-notify-interval",
+        "is deprecated in v3.6 and will be decommissioned in v3.7. Use \
+         '--watch-progress-notify-interval' instead.",
+    ),
+    (
+        "experimental-downgrade-check-time",
+        "is deprecated in v3.6 and will be decommissioned in v3.7. Use '--downgrade-check-time' \
+         instead.",
+    ),
+];
+
+/// The values of `--v2-deprecation`: 3.5's first stage, `not-yet`, went with 3.6.
+const STAGES: &[&str] = &["write-only", "write-only-drop-data", "gone"];
+
+/// The stage in force: as in etcd 3.6 the words are checked and the default holds.
+pub const STAGE: &str = "write-only";
+
+/// Whether a value is one of those that its flag lists.
+pub fn check_choice(settings: &Settings, name: &str) -> Result<(), FlagError> {
+    let value = settings.text(name);
+    if name != "v2-deprecation" || STAGES.contains(&value) {
+        return Ok(());
+    }
+    let reason = format!("invalid value {value:?}; it is one of {}", STAGES.join(", "));
+    Err(settings.invalid(name, reason))
+}
+
 /// Whether any value will do, as for etcd's ignored flags.
 pub fn is_ignored(name: &str) -> bool {
     IGNORED.contains(&name)
@@ -100,6 +157,11 @@ pub fn is_ignored(name: &str) -> bool {
 
 /// Gives the values of earlier names to the present ones.
 pub fn resolve(settings: &mut Settings) -> Result<(), FlagError> {
+    for (name, text) in DEPRECATED {
+        if settings.is_given(name) {
+            settings.warnings.push(format!("--{name} {text}"));
+        }
+    }
     for (old, new) in RENAMED {
         if !settings.is_given(old) {
             continue;
@@ -152,14 +214,7 @@ fn refuse(settings: &mut Settings) -> Result<(), FlagError> {
                 .into(),
         ));
     }
-    match settings.text("v2-deprecation") {
-        // As in etcd 3.5 and 3.6; the value itself is not looked at.
-        "not-yet" | "write-only" | "write-only-drop-data" | "gone" => Ok(()),
-        _ => {
-            let reason = "it is 'write-only', 'write-only-drop-data' or 'gone'".into();
-            Err(settings.invalid("v2-deprecation", reason))
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -223,7 +278,33 @@ mod tests {
         for words in [["--proxy=on"], ["--experimental-enable-v2v3=/v2"]] {
             assert_eq!(options(&words).unwrap_err().exit_code(), 1, "{words:?}");
         }
-        assert_eq!(options(&["--v2-deprecation=soon"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_stages_of_the_v2_store_are_those_of_36() {
+        for stage in STAGES {
+            let options = options(&[&format!("--v2-deprecation={stage}")]).unwrap();
+            assert!(options.warnings[0].contains("The default value is enforced"), "{stage}");
+        }
+        let error = options(&["--v2-deprecation=not-yet"]).unwrap_err();
+        let text = "invalid value \"not-yet\" for flag -v2-deprecation: invalid value \"not-yet\"";
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn what_etcd_will_drop_warns_in_its_words_and_only_when_given() {
+        let options = options(&["--snapshot-count=100", "--max-snapshots=10"]).unwrap();
+        assert_eq!(
+            options.warnings,
+            [
+                "--snapshot-count is deprecated in 3.6 and will be decommissioned in 3.7.",
+                "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.7.",
+            ]
+        );
+        for (name, _) in DEPRECATED {
+            assert!(table::find(name).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -17,7 +17,6 @@ pub const SECTION: Section = Section {
         text("backend-bbolt-freelist-type", "map", "There is no bbolt; 'map' or 'array'."),
         duration("backend-batch-interval", "0s", "The applied state is written when it changes."),
         number("backend-batch-limit", "0", "As above."),
-        number("bootstrap-defrag-threshold-megabytes", "0", "Free space is reused without it."),
         number("compaction-batch-limit", "1000", "Compaction chooses its own steps."),
         duration("compaction-sleep-interval", "10ms", "As above."),
     ],

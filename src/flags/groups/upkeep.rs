@@ -33,6 +33,11 @@ pub const SECTION: Section = Section {
             "After this time an idle watcher that asked for it is told the revision.",
         ),
         number("max-learners", "1", "Most learners in the cluster at one time."),
+        number(
+            "bootstrap-defrag-threshold-megabytes",
+            "0",
+            "A start that can free this much of the disk defragments first; 0: never.",
+        ),
         text("metrics", "basic", "'basic', or 'extensive' with histograms of calls."),
         duration("experimental-corrupt-check-time", "0s", "Now --corrupt-check-time."),
         duration("experimental-compact-hash-check-time", "1m", "Now --compact-hash-check-time."),
@@ -105,12 +110,18 @@ pub fn build(settings: &Settings) -> Result<Upkeep, FlagError> {
         downgrade_check: positive(settings.duration(newer(settings, "downgrade-check-time")?)?),
         watch_progress: progress.max(WATCH_PROGRESS_MIN),
         max_learners: settings.number(newer(settings, "max-learners")?)?,
+        defragment_at_start: defragment_at_start(settings)?,
         extensive_metrics: match settings.text("metrics") {
             "basic" => false,
             "extensive" => true,
             _ => return Err(settings.invalid("metrics", "it is 'basic' or 'extensive'".into())),
         },
     })
+}
+
+fn defragment_at_start(settings: &Settings) -> Result<Option<u64>, FlagError> {
+    let megabytes: u32 = settings.number("bootstrap-defrag-threshold-megabytes")?;
+    Ok((megabytes > 0).then_some(u64::from(megabytes) << 20))
 }
 
 /// The one of a flag's two names that was given.

@@ -144,7 +144,7 @@ fn a_snapshot_brings_the_keys() {
     let expected = everything(&cluster, other, first);
     eventually("the snapshot", || {
         let log = cluster.nodes[late].log();
-        log.contains("installing a snapshot").then_some(()).ok_or("no snapshot yet".to_owned())
+        log.contains("applying snapshot").then_some(()).ok_or("no snapshot yet".to_owned())
     });
     assert_eq!(everything(&cluster, late, first), expected);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
 use tonic::body::Body;
@@ -10,6 +10,7 @@ use tonic::body::Body;
 use super::json::{self, string};
 use super::reply::{self, json_reply};
 use crate::api::Service;
+use crate::spelling::duration;
 
 /// Operations on keys.
 pub fn store(service: &Service) -> Response<Body> {
@@ -96,48 +97,4 @@ pub fn leader(service: &Service) -> Response<Body> {
     }
     out.push_str("}}");
     json_reply(StatusCode::OK, out)
-}
-
-/// A time span as Go writes it: `1h2m3.5s`, `12.3ms`.
-fn duration(time: Duration) -> String {
-    let nanos = time.as_nanos();
-    let trimmed = |value: f64, unit: &str| format!("{value}{unit}");
-    if nanos < 1_000_000_000 {
-        return match nanos {
-            0 => "0s".to_owned(),
-            1..1_000 => format!("{nanos}ns"),
-            1_000..1_000_000 => trimmed(nanos as f64 / 1e3, "µs"),
-            _ => trimmed(nanos as f64 / 1e6, "ms"),
-        };
-    }
-    let (minutes, rest) = (time.as_secs() / 60, nanos % 60_000_000_000);
-    let fraction = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
-    let seconds = fraction.trim_end_matches('0').trim_end_matches('.');
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_go_does() {
-        let cases = [
-            (0, "0s"),
-            (1, "1ns"),
-            (1_100, "1.1µs"),
-            (2_200_000, "2.2ms"),
-            (2_911_575_011, "2.911575011s"),
-            (60_000_000_000, "1m0s"),
-            (3_723_500_000_000, "1h2m3.5s"),
-            (360_000_000_000_000, "100h0m0s"),
-        ];
-        for (nanos, text) in cases {
-            assert_eq!(duration(Duration::from_nanos(nanos)), text);
-        }
-    }
 }

@@ -101,6 +101,7 @@ fn take(transport: &Transport, from: u64, frames: Vec<peer::Frame>) {
                 continue;
             }
             Some(frame::Kind::ProbeAnswer(probe)) => {
+                transport.heard(from);
                 if let Some(counts) = transport.counts_of(from) {
                     let took = transport.now_us().saturating_sub(probe.sent_us);
                     counts.round_trip.observe(Duration::from_micros(took));

@@ -92,7 +92,11 @@ pub async fn run(
 fn complain(member: u64, state: &LinkState, why: String) {
     let mut last = state.complained.lock();
     if last.as_ref() != Some(&why) {
-        tracing::warn!(peer = %format!("{member:x}"), error = %why, "lost the connection to a peer");
+        tracing::warn!(
+            peer_id = %format!("{member:x}"),
+            error = %why,
+            "peer became inactive (message send to peer failed)"
+        );
         *last = Some(why);
     }
 }
@@ -111,7 +115,6 @@ async fn stream(
     let mut client = client(channel);
     let call = client.stream(ReceiverStream::new(outgoing));
     tokio::pin!(call);
-    let mut greeted = false;
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut buffer = Vec::new();
@@ -130,10 +133,6 @@ async fn stream(
                 (room, count)
             } => {
                 let (Ok(permit), 1..) = room else { return "the link was closed".to_owned() };
-                if !greeted {
-                    greeted = true;
-                    state.complained.lock().take();
-                }
                 let batch = Batch { hello: None, frames: std::mem::take(&mut buffer) };
                 let bytes = batch.encoded_len() as u64;
                 state.counts.sent_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl Drop for Link {
 pub struct LinkState {
     pub counts: Arc<PeerCounts>,
     connected_since: Mutex<Option<Instant>>,
-    /// A failure is told once, not at every try.
+    /// A failure is told once, not at every try. Set until the peer has answered.
     complained: Mutex<Option<String>>,
 }
 
@@ -176,7 +176,8 @@ impl Transport {
 
     fn link(self: &Arc<Self>, member: &Member) -> Link {
         let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
-        let state = Arc::new(LinkState::default());
+        let complained = Mutex::new(Some(String::new()));
+        let state = Arc::new(LinkState { complained, ..LinkState::default() });
         let task = self.runtime.spawn(dial::run(
             self.clone(),
             member.id,
@@ -254,6 +255,15 @@ impl Transport {
 
     fn counts_of(&self, member: u64) -> Option<Arc<PeerCounts>> {
         self.links.read().get(&member).map(|link| link.state.counts.clone())
+    }
+
+    /// The member has answered over the present connection.
+    fn heard(&self, member: u64) {
+        let links = self.links.read();
+        let Some(link) = links.get(&member) else { return };
+        if link.state.complained.lock().take().is_some() {
+            tracing::info!(peer_id = %format!("{member:x}"), "peer became active");
+        }
     }
 
     /// Microseconds on this member's own clock.

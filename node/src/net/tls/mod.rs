@@ -21,6 +21,7 @@ mod files;
 mod names;
 mod self_signed;
 mod verify;
+mod words;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::connection::{Connection, Socket};
 use super::sniff;
 pub use self_signed::create as create_self_signed;
+pub use words::said;
 
 /// What the flags say of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -182,7 +184,7 @@ impl Tls {
             Ok(stream) => stream,
             Err((error, socket)) => {
                 sniff::part(socket).await;
-                return Err(error);
+                return Err(words::said(error));
             }
         };
         let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
@@ -202,7 +204,7 @@ impl Tls {
     pub async fn connect(&self, host: &str, socket: Socket) -> io::Result<Connection> {
         let config = self.client_config().map_err(io::Error::other)?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(config).connect(name, socket).await?;
+        let stream = TlsConnector::from(config).connect(name, socket).await.map_err(words::said)?;
         Ok(Connection::encrypted(stream, None))
     }
 }

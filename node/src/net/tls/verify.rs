@@ -17,6 +17,10 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use super::names::{Names, Use, is_usable};
 
+/// Somebody else than those who are allowed. The chain's own errors about names have a context;
+/// who is refused is told "bad certificate", as by etcd.
+pub const NOT_ALLOWED: CertificateError = CertificateError::NotValidForName;
+
 /// What holds beside the chain.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -51,7 +55,7 @@ impl Rules {
         if named && hosted {
             return Ok(());
         }
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(NOT_ALLOWED))
     }
 
     fn is_trusted(&self, shown: &CertificateDer<'_>, now: UnixTime, usage: Use) -> bool {
