@@ -111,6 +111,7 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Connect(_)
         | Command::Snapshot(_)
         | Command::Node { .. }
-        | Command::Gateway { .. } => Ok(ExitCode::FAILURE),
+        | Command::Gateway { .. }
+        | Command::GrpcProxy { .. } => Ok(ExitCode::FAILURE),
     }
 }

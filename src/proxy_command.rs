@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use node::proxy::ProxyError;
 use node::proxy::gateway::Gateway;
+use node::proxy::grpc::GrpcProxy;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::groups::logging::Options;
@@ -38,7 +39,7 @@ pub fn run(proxy: Proxy, arguments: &[OsString]) -> ExitCode {
         Ok(request) => request,
         Err(error) => return complain(&error),
     };
-    if let Err(error) = logging::start(&log_options(LogLevel::Info)) {
+    if let Err(error) = logging::start(&log_options(&request)) {
         return complain(&error);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -54,7 +55,9 @@ pub fn run(proxy: Proxy, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn log_options(level: LogLevel) -> Options {
+fn log_options(request: &Request) -> Options {
+    let debug = matches!(request, Request::Grpc(config) if config.debug);
+    let level = if debug { LogLevel::Debug } else { LogLevel::Info };
     let outputs = vec![LogOutput::Stderr];
     Options { level, format: LogFormat::Json, outputs, rotation: None }
 }
@@ -84,6 +87,15 @@ async fn serve_until_it_fails(request: Request) -> Result<(), ProxyError> {
             let gateway = Gateway::start(config).await?;
             service_manager::notify_ready();
             gateway.run().await
+        }
+        Request::Grpc(mut config) => {
+            if let Some(discovery) = &mut config.discovery {
+                discovery.name_server = start_node::name_server();
+            }
+            let proxy = GrpcProxy::start(*config).await?;
+            service_manager::notify_ready();
+            proxy.run().await;
+            Ok(())
         }
         Request::Help(_) => Ok(()),
     }

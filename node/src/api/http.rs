@@ -41,7 +41,7 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
 }
 
 /// Parameters of a query: names may come more than once.
-fn parameters(query: Option<&str>) -> Vec<(&str, &str)> {
+pub fn parameters(query: Option<&str>) -> Vec<(&str, &str)> {
     let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect()
 }

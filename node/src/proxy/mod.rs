@@ -1,8 +1,7 @@
 //! etcd's two proxies: programs that stand between clients and members.
 //!
-//! [`gateway`] passes on bytes and understands none of them. What stands here is what a proxy has
-//! instead of a member's state: where the members are ([`endpoints`]), and which of them is asked
-//! next ([`picks`], pure).
+//! [`gateway`] passes on bytes and understands none of them; [`grpc`] passes on calls. Both are told
+//! where the members are by [`endpoints`]; [`picks`] (pure) is whose turn it is.
 //!
 //! The invariant: a proxy holds nothing that matters. It can be killed at any time and started
 //! anywhere, and a client that was told something was told it by a member.
@@ -11,6 +10,7 @@
 
 pub mod endpoints;
 pub mod gateway;
+pub mod grpc;
 pub mod picks;
 
 use crate::net::ListenError;
@@ -38,6 +38,17 @@ pub enum ProxyError {
          choose another --listen-addr"
     )]
     Loop { endpoint: String, listen: String },
+    #[error(
+        "a certificate must be shown at {0}: name it with --cert-file and --key-file, or have one made \
+         with --auto-tls"
+    )]
+    NoCertificate(String),
+    #[error(
+        "cert has non empty Common Name ({name}): {}; with it every client would be that user: use a \
+         certificate without a name",
+        path.display()
+    )]
+    NamedCertificate { name: String, path: std::path::PathBuf },
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -4,9 +4,13 @@
 //! and no configuration file, and a list that is given twice is both. `start` may stand among
 //! the flags.
 
+#[cfg(test)]
+pub mod document;
 pub mod gateway;
+pub mod grpc;
 
 use super::FlagError;
+use super::groups::tls::file;
 use super::syntax::{Settings, Wanted, read_words};
 use super::table::{self, Section};
 
@@ -14,12 +18,14 @@ use super::table::{self, Section};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proxy {
     Gateway,
+    Grpc,
 }
 
 /// What the words ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     Gateway(node::proxy::gateway::Config),
+    Grpc(Box<node::proxy::grpc::Config>),
     /// Print this and leave.
     Help(String),
 }
@@ -27,24 +33,27 @@ pub enum Request {
 impl Proxy {
     /// The proxy of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Proxy::Gateway].into_iter().find(|proxy| proxy.name() == name)
+        [Proxy::Gateway, Proxy::Grpc].into_iter().find(|proxy| proxy.name() == name)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             Proxy::Gateway => "gateway",
+            Proxy::Grpc => "grpc-proxy",
         }
     }
 
     pub fn sections(self) -> &'static [Section] {
         match self {
             Proxy::Gateway => gateway::SECTIONS,
+            Proxy::Grpc => grpc::SECTIONS,
         }
     }
 
     fn help(self) -> String {
         let about = match self {
             Proxy::Gateway => "Passes TCP connections on to the members of a cluster.",
+            Proxy::Grpc => "Passes gRPC calls on to the members of a cluster.",
         };
         let usage = format!("Usage: etcd-tui {} start [flags]\n\n  {about}\n", self.name());
         table::help_of(&usage, self.sections())
@@ -63,6 +72,7 @@ impl Proxy {
         settings.check_all()?;
         match self {
             Proxy::Gateway => gateway::build(&settings).map(Request::Gateway),
+            Proxy::Grpc => grpc::build(&settings).map(Box::new).map(Request::Grpc),
         }
     }
 }
@@ -90,7 +100,7 @@ fn discovery(
         domain,
         service: settings.text("discovery-srv-name").to_owned(),
         insecure: settings.boolean("insecure-discovery")?,
-        trusted_ca_file: Some(settings.text(ca)).filter(|text| !text.is_empty()).map(Into::into),
+        trusted_ca_file: file(settings, ca),
         name_server: None,
     }))
 }

@@ -23,7 +23,7 @@ mod self_signed;
 mod verify;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -108,6 +108,15 @@ struct Live {
     server: Option<Arc<ServerConfig>>,
     /// Made when the first connection is dialled: it may need the system's certificates.
     client: Option<Arc<ClientConfig>>,
+}
+
+/// Whom the first certificate of a file names, if anybody.
+pub fn common_name(path: &Path) -> Result<Option<String>, TlsError> {
+    let unusable = |why: String| TlsError::Certificate { path: path.to_owned(), why };
+    let certificates = files::certificates(path)?;
+    let first = certificates.first().ok_or_else(|| unusable("it is empty".to_owned()))?;
+    let names = names::Names::read(first).map_err(|why| unusable(why.to_string()))?;
+    Ok(names.common_name)
 }
 
 impl TlsOptions {

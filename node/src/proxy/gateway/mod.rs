@@ -197,3 +197,59 @@ async fn retry(shared: Arc<Shared>) {
         futures::future::join_all(tries).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Nobody listens there now.
+    async fn free_address() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().to_string()
+    }
+
+    fn config(listen: &str, endpoints: &[&str]) -> Config {
+        Config {
+            listen: listen.to_owned(),
+            endpoints: endpoints.iter().map(|one| one.to_string()).collect(),
+            discovery: None,
+            retry_delay: Duration::from_secs(60),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_endpoint_is_passed_over_and_one_side_may_end_before_the_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        // Answers when everything has been said.
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut said = Vec::new();
+                stream.read_to_end(&mut said).await.unwrap();
+                stream.write_all(&said).await.unwrap();
+            }
+        });
+        let (dead, listen) = (free_address().await, free_address().await);
+        let gateway = Gateway::start(config(&listen, &[&dead, &endpoint])).await.unwrap();
+        tokio::spawn(gateway.run());
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(&listen).await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"hello");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_does_not_lead_to_itself() {
+        let listen = free_address().await;
+        let outcome = Gateway::start(config(&listen, &[&listen])).await;
+        assert!(matches!(outcome.err(), Some(ProxyError::Loop { .. })));
+    }
+}
