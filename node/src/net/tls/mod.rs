@@ -183,6 +183,11 @@ impl Tls {
         Ok(config)
     }
 
+    /// Finds what is wrong for dialling now and not at the first connection.
+    pub fn check_dialling(&self) -> Result<(), TlsError> {
+        self.client_config().map(drop)
+    }
+
     /// The listening side of a handshake.
     pub async fn accept(&self, socket: Socket) -> io::Result<Connection> {
         let config = self.server_config().ok_or(io::ErrorKind::Unsupported)?;

@@ -105,7 +105,14 @@ impl GrpcProxy {
         }
         let member = config.member_tls.clone().unwrap_or_default();
         refuse_a_name(&member)?;
-        let dialer = |http1| Tls::open(TlsOptions { http1, ..member.clone() }).map(Dialer::new);
+        let dialer = |http1| {
+            let tls = Tls::open(TlsOptions { http1, ..member.clone() })?;
+            // Without TLS the system's authorities, which may be missing, are not looked for.
+            if config.member_tls.is_some() {
+                tls.check_dialling()?;
+            }
+            Ok::<_, ProxyError>(Dialer::new(tls))
+        };
         let member_scheme = if config.member_tls.is_some() { "https" } else { "http" };
         let upstream = Upstream::new(dialer(false)?, config.pings.clone());
         let found = endpoints::find(config.discovery.as_ref(), &config.endpoints).await?;
