@@ -117,6 +117,7 @@ fn config(options: NodeOptions, faults: Option<&'static DiskFaults>) -> Config {
         timing: member.timing,
         limits: options.limits,
         slow: options.slow,
+        tracing: options.tracing,
         upkeep: options.upkeep,
         auto_compaction: options.auto_compaction,
         auth: options.auth,

@@ -83,6 +83,8 @@ pub enum Error {
     Login(#[from] crate::login::LoginError),
     #[error("the initial corruption check failed: {0}")]
     Inconsistent(String),
+    #[error("traces cannot be sent: {0}: check --distributed-tracing-address")]
+    Tracing(String),
     #[error("cannot start a runtime: {0}")]
     Runtime(std::io::Error),
     #[error(transparent)]

@@ -23,6 +23,8 @@ pub struct Config {
     pub timing: Timing,
     pub limits: Limits,
     pub slow: Slow,
+    /// Where traces of requests go, if anywhere.
+    pub tracing: Option<DistributedTracing>,
     pub auto_compaction: AutoCompaction,
     pub auth: Auth,
     pub upkeep: Upkeep,
@@ -168,6 +170,17 @@ pub struct Slow {
     pub apply: Duration,
     /// A request with one answer.
     pub unary: Duration,
+}
+
+/// Where traces of requests go, and which requests are traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistributedTracing {
+    /// `host:port` of a collector that speaks OTLP over gRPC, without encryption.
+    pub address: String,
+    pub service_name: String,
+    pub instance_id: Option<String>,
+    /// Of requests whose client says nothing; its own decision goes first.
+    pub samples_per_million: u32,
 }
 
 /// Sizes that a member holds to.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 
+use crate::api::spans::Spans;
 use crate::api::status::{go_text, to_status};
 use crate::auth::{AuthEvent, Caller, Tokens, Walk};
 use crate::config::Config;
@@ -47,6 +48,8 @@ pub struct Member {
     pub replayed: u64,
     pub v2: v2::Local,
     pub metrics: Metrics,
+    /// Where spans of calls go, if they are traced.
+    pub spans: Option<Spans>,
     pub transport: Arc<Transport>,
     pub started: Instant,
     pub expelled: mpsc::UnboundedSender<Expelled>,

@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api;
+use crate::api::spans::Spans;
 use crate::applier::Applier;
 use crate::auth::Tokens;
 use crate::bootstrap::{self, Booted, Error};
@@ -92,6 +93,8 @@ impl Server {
         let peers = PeerRuntime::start()?;
         let login = Login::open(&config.auth)?;
         let metrics = Metrics::default();
+        let spans = config.tracing.as_ref().map(Spans::start).transpose();
+        let spans = spans.map_err(Error::Tracing)?;
         let store = StoreOptions {
             writes: metrics.backend_commit.clone(),
             compactions: metrics.compaction.clone(),
@@ -124,6 +127,7 @@ impl Server {
             expelled,
             expel,
             metrics,
+            spans,
             login,
         })?;
         let service = api::Service::new(server.member.clone(), server.handle.clone());
@@ -173,6 +177,10 @@ impl Server {
         join(threads.next());
         if let Err(error) = member.store.flush() {
             tracing::warn!(%error, "the applied state was not synced; the next start rebuilds it");
+        }
+        if member.spans.is_some() {
+            let stop = move || member.spans.as_ref().map(Spans::stop);
+            let _ = tokio::task::spawn_blocking(stop).await;
         }
         drop(peers.stop);
     }
@@ -255,6 +263,7 @@ struct Open {
     expelled: mpsc::UnboundedReceiver<Expelled>,
     expel: mpsc::UnboundedSender<Expelled>,
     metrics: Metrics,
+    spans: Option<Spans>,
     login: Login,
 }
 
@@ -331,6 +340,7 @@ fn wire(open: Open) -> Result<Server, Error> {
         replayed,
         v2: Default::default(),
         metrics: open.metrics,
+        spans: open.spans,
         transport,
         started: Instant::now(),
         expelled: open.expel,

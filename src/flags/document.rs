@@ -67,11 +67,6 @@ const OWN: [&str; 3] = ["peer-proxy", "die-with-parent", "fault-file"];
 /// Accepted, checked, and of no effect, beside those of [`tuning`].
 const ACCEPTED: &[&str] = &[
     "discovery-fallback",
-    "distributed-tracing-address",
-    "distributed-tracing-instance-id",
-    "distributed-tracing-sampling-rate",
-    "distributed-tracing-service-name",
-    "enable-distributed-tracing",
     "logger",
     "socket-reuse-address",
     "v2-deprecation",

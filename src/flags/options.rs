@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use node::config::{Auth, AutoCompaction, Discovery, Http, Limits, Security, Slow, Upkeep};
+use node::config::{
+    Auth, AutoCompaction, Discovery, DistributedTracing, Http, Limits, Security, Slow, Upkeep,
+};
 
 use super::FlagError;
 use super::groups::{
@@ -28,6 +30,7 @@ pub struct NodeOptions {
     pub upkeep: Upkeep,
     pub logging: logging::Options,
     pub slow: Slow,
+    pub tracing: Option<DistributedTracing>,
     pub danger: danger::Options,
     /// How other members are reached, if not straight.
     pub peer_proxy: Option<String>,
@@ -54,6 +57,7 @@ pub fn build(settings: &Settings) -> Result<NodeOptions, FlagError> {
         auto_compaction: compaction::build(settings)?,
         auth: auth::build(settings, &mut warnings)?,
         slow: monitoring::build(settings)?,
+        tracing: monitoring::tracing(settings)?,
         grpc_gateway: gateway::build(settings)?,
         upkeep: upkeep::build(settings)?,
         logging: logging::build(settings)?,

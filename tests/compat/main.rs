@@ -31,6 +31,7 @@ mod process;
 mod profiles;
 mod recipes;
 mod refusals;
+mod traces;
 mod txn;
 mod upkeep;
 mod v2;

@@ -20,6 +20,7 @@ use super::authority::Mended;
 use super::client_certificate::ClientCertificate;
 use super::counted_io::CountedIo;
 use super::route::Services;
+use super::spans::Remote;
 use super::{Service, access, gateway, http as plain, v2};
 use crate::config;
 use crate::net::accept::{self, Gate};
@@ -53,6 +54,8 @@ struct Port {
     traffic: Traffic,
     secure: bool,
     certificate: Option<ClientCertificate>,
+    /// Who calls, if calls are traced.
+    remote: Option<Remote>,
 }
 
 impl Port {
@@ -62,6 +65,9 @@ impl Port {
         }
         if let Some(certificate) = &self.certificate {
             request.extensions_mut().insert(certificate.clone());
+        }
+        if let Some(remote) = self.remote {
+            request.extensions_mut().insert(remote);
         }
         // There is no gRPC by HTTP/1: whoever calls a request so is still held to the rules of
         // pages and hosts.
@@ -139,6 +145,7 @@ fn print_authority(request: &Request<Incoming>) {
 /// Accepts clients for as long as the runtime lives.
 pub async fn serve(listener: Listener, gate: Gate, traffic: Traffic, service: Service) {
     let asks = service.member.config.security.client.client_cert_auth;
+    let traces = service.member.spans.is_some();
     let services = Services::new(service);
     accept::run(listener, gate, move |connection| {
         let port = Port {
@@ -150,6 +157,7 @@ pub async fn serve(listener: Listener, gate: Gate, traffic: Traffic, service: Se
                 .clone()
                 .filter(|_| asks)
                 .map(|common_name| ClientCertificate { common_name }),
+            remote: connection.remote.filter(|_| traces).map(Remote),
         };
         converse(port, connection)
     })

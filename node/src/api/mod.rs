@@ -34,6 +34,7 @@ pub mod profiles;
 pub mod route;
 pub mod rpc_counts;
 mod snapshot;
+pub mod spans;
 pub mod status;
 pub mod v2;
 pub mod watch;

@@ -88,7 +88,7 @@ impl Services {
             Ok(version) => version,
             Err(status) => return status.into_http(),
         };
-        let Some(call) = Call::begin(&self.service.member, request.uri().path(), version) else {
+        let Some(call) = Call::begin(&self.service.member, &request, version) else {
             return self.route(request).await;
         };
         let response = match call.counts_requests() {

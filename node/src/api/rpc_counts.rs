@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::message_count::Messages;
+use super::spans::{Remote, Span};
 use super::status;
 use crate::member::Member;
 use crate::metrics::page::escaped;
@@ -245,12 +246,13 @@ pub struct Call {
     /// Messages of the client's stream; one for a unary call.
     received: Arc<AtomicU64>,
     sent: u64,
+    span: Option<Span>,
 }
 
 impl Call {
     /// A call to `path` begins, if it is one of ours.
-    pub fn begin(member: &Arc<Member>, path: &str, version: &str) -> Option<Self> {
-        let method = Method::of(path)?;
+    pub fn begin<B>(member: &Arc<Member>, request: &Request<B>, version: &str) -> Option<Self> {
+        let method = Method::of(request.uri().path())?;
         let rpcs = &member.metrics.rpcs;
         rpcs.started(method);
         let streams = method.client_streams();
@@ -262,6 +264,10 @@ impl Call {
             began: Instant::now(),
             received: Arc::new(AtomicU64::new(u64::from(!streams))),
             sent: 0,
+            span: member.spans.as_ref().and_then(|spans| {
+                let remote = request.extensions().get::<Remote>().copied();
+                spans.begin(request.headers(), remote, (method.service, method.name))
+            }),
         })
     }
 
@@ -273,7 +279,7 @@ impl Call {
     /// The call has an answer: it has failed at once, or ends with the response's body.
     pub fn answer(mut self, response: Response<Body>) -> Response<Body> {
         if let Some(status) = Status::from_header_map(response.headers()) {
-            self.code = status.code();
+            self.conclude(&status);
             return response;
         }
         if self.method.kind() == "unary" {
@@ -285,11 +291,21 @@ impl Call {
         let messages = Messages::default();
         response.map(|body| Body::new(Counted { body, call: self, messages }))
     }
+
+    fn conclude(&mut self, status: &Status) {
+        self.code = status.code();
+        if let Some(span) = &mut self.span {
+            span.failed(status);
+        }
+    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.member.metrics.rpcs.handled(self);
+        if let Some(span) = self.span.take() {
+            span.end(self.code);
+        }
         let took = self.began.elapsed();
         if took > self.member.config.slow.unary && self.method.kind() == "unary" {
             let Method { service, name } = self.method;
@@ -313,8 +329,10 @@ struct Counted {
 
 impl Counted {
     fn ended(&mut self, trailers: Option<&HeaderMap>) {
-        let status = trailers.and_then(Status::from_header_map);
-        self.call.code = status.map_or(Code::Ok, |status| status.code());
+        match trailers.and_then(Status::from_header_map) {
+            Some(status) => self.call.conclude(&status),
+            None => self.call.code = Code::Ok,
+        }
     }
 }
 
@@ -337,7 +355,7 @@ impl http_body::Body for Counted {
                     this.ended(Some(trailers));
                 }
             }
-            Some(Err(status)) => this.call.code = status.code(),
+            Some(Err(status)) => this.call.conclude(status),
             None => {}
         }
         Poll::Ready(frame)

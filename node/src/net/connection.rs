@@ -1,7 +1,7 @@
 //! A connection, whatever it is made of.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,7 +24,7 @@ pub struct Connection {
     /// Common name of the verified certificate that the other side has shown.
     pub common_name: Option<String>,
     /// The other side's address, unless it is on a Unix socket.
-    pub remote: Option<IpAddr>,
+    pub remote: Option<SocketAddr>,
     /// Its place among the open ones, if these are counted.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -37,9 +37,9 @@ enum Stream {
 
 impl Socket {
     /// The other side's address, if it has one.
-    pub fn remote(&self) -> Option<IpAddr> {
+    pub fn remote(&self) -> Option<SocketAddr> {
         match self {
-            Socket::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
             Socket::Unix(_) => None,
         }
     }

@@ -207,7 +207,7 @@ impl Tls {
         if !self.options.skip_san_check
             && let Some(remote) = stream.get_ref().0.remote()
         {
-            names::comes_from(&shown, remote).await.map_err(io::Error::other)?;
+            names::comes_from(&shown, remote.ip()).await.map_err(io::Error::other)?;
         }
         Ok(Connection::encrypted(stream, shown.common_name))
     }
