@@ -61,7 +61,8 @@ proptest! {
         };
         let passed = namespace.request(methods::RANGE, request.encode_to_vec().into());
         if key.is_empty() {
-            prop_assert_eq!(passed.unwrap_err().message(), "etcdserver: key is not provided");
+            let refused = passed.unwrap_err();
+            prop_assert_eq!(refused.message(), "etcdserver: key is not provided");
             return Ok(());
         }
         let passed = pb::RangeRequest::decode(passed.unwrap()).unwrap();
