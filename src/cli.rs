@@ -76,6 +76,18 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    /// Pass TCP connections on to members; takes the flags of `etcd gateway`
+    Gateway {
+        /// start, and etcd's flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
+    /// Pass gRPC calls on to members; takes the flags of `etcd grpc-proxy`
+    GrpcProxy {
+        /// start, and etcd's flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
     #[command(name = "__supervise", hide = true)]
     Supervise { name: String },
 }

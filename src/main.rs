@@ -1,8 +1,8 @@
 //! The program `etcd-tui`: reads the command line and hands over.
 //!
 //! Called by the name `etcd` it is a node, and its arguments are etcd's. So they are after the
-//! subcommand `node`, which is why neither is parsed here. Called by the name `etcdutl` it knows
-//! that program's words.
+//! subcommand `node`, which is why neither is parsed here; the same holds for the two proxies.
+//! Called by the name `etcdutl` it knows that program's words.
 //!
 //! Exit status: 0 done, 1 not done, 2 asked for wrongly. A reader that closes our output early
 //! is no error.
@@ -23,6 +23,7 @@ mod logging;
 mod node_command;
 mod output;
 mod paths;
+mod proxy_command;
 mod recovery;
 mod screen;
 mod service_manager;
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "node") {
         arguments.remove(0);
         return node_command::run(arguments);
+    }
+    if let Some(proxy) = proxy_command::named(&arguments) {
+        return proxy_command::run(proxy, &arguments[1..]);
     }
     if arguments.first().is_some_and(|first| first == playground::engine::command::GUARD) {
         return guard::run(&arguments[1..]);
@@ -105,6 +109,10 @@ async fn dispatch(command: cli::Command) -> anyhow::Result<ExitCode> {
         Command::Grow(arguments) => verbs::resize(&home, arguments, true).await,
         Command::Shrink(arguments) => verbs::resize(&home, arguments, false).await,
         // Handled before; they do not need the state directory.
-        Command::Connect(_) | Command::Snapshot(_) | Command::Node { .. } => Ok(ExitCode::FAILURE),
+        Command::Connect(_)
+        | Command::Snapshot(_)
+        | Command::Node { .. }
+        | Command::Gateway { .. }
+        | Command::GrpcProxy { .. } => Ok(ExitCode::FAILURE),
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::flags::{self, FlagError, NodeOptions, Request};
-use crate::{logging, service_manager, start_node, version};
+use crate::{logging, proxy_command, service_manager, start_node, version};
 
 /// Whether the program was called by the name `etcd` (a symlink), so that its arguments are
 /// those of `etcd`.
@@ -22,13 +22,8 @@ pub fn is_etcd_name(program: &OsStr) -> bool {
 /// Runs a node until it ends. `arguments` are the words after `node`, or after the program's
 /// name when that is `etcd`.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let first = arguments.first().and_then(|first| first.to_str());
-    if let Some(proxy @ ("gateway" | "grpc-proxy")) = first {
-        eprintln!(
-            "etcd-tui node: there is no {proxy} here; clients take all members as endpoints, and \
-             etcd's own `etcd {proxy}` works in front of these members"
-        );
-        return ExitCode::from(2);
+    if let Some(proxy) = proxy_command::named(&arguments) {
+        return proxy_command::run(proxy, &arguments[1..]);
     }
     match read(arguments) {
         Ok(Request::Help) => print(&flags::help()),

@@ -75,7 +75,7 @@ fn texts(urls: &[HttpUrl]) -> Vec<String> {
 }
 
 /// The name server that tests set; see `node`'s `discovery::dns`.
-fn name_server() -> Option<std::net::SocketAddr> {
+pub fn name_server() -> Option<std::net::SocketAddr> {
     std::env::var("ETCD_TUI_DNS_SERVER").ok()?.parse().ok()
 }
 

@@ -56,6 +56,7 @@ const MUST_NOT_MENTION: &[(&[&str], &[&str])] = &[
         ],
         &["tokio", "tonic", "Instant::now", "SystemTime::now", "rand::"],
     ),
+    (&["node/src/proxy/picks"], &["tokio", "tonic", "Instant::now", "rand::"]),
     (&["node/src/consensus/core"], &["tokio", "std::fs", "tonic"]),
     (
         &["playground/src/links/lane", "playground/src/links/head", "playground/src/links/cut"],

@@ -29,6 +29,7 @@ mod member;
 mod metrics;
 pub mod net;
 mod ports;
+pub mod proxy;
 mod server;
 mod snapshots;
 pub mod spelling;

@@ -143,6 +143,7 @@ fn document() -> String {
             out.push_str(&format!("| `--{name}` | {default} | {effect} | {about} |\n"));
         }
     }
+    out.push_str(&super::proxies::document::tables());
     out
 }
 

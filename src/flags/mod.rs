@@ -20,6 +20,7 @@ mod config_file;
 mod document;
 pub mod groups;
 mod options;
+pub mod proxies;
 mod syntax;
 mod table;
 mod urls;
@@ -49,6 +50,8 @@ pub enum FlagError {
     Unknown { flag: String },
     #[error("flag needs an argument: -{flag}")]
     MissingValue { flag: String },
+    #[error("there is no \"start\"; {program} start --help lists the flags")]
+    NoCommand { program: &'static str },
     #[error("{word:?} is not a valid flag; flags start with --, and a boolean's value follows =")]
     NotAFlag { word: String },
     #[error("invalid value {value:?} for {origin}: {reason}")]

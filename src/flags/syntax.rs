@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::groups::legacy;
-use super::table::{self, Flag, Kind};
+use super::groups::{SECTIONS, legacy};
+use super::table::{self, Flag, Kind, Section};
 use super::{FlagError, values};
 
 /// Where a value came from, for the sentence about a bad one.
@@ -22,8 +22,12 @@ pub enum Origin {
 }
 
 /// Raw values by flag name, and what is worth a warning.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Settings {
+    /// The flags there are.
+    sections: &'static [Section],
+    /// A word that has to stand among the flags, and whether it does.
+    command: Option<(&'static str, bool)>,
     given: BTreeMap<&'static str, (Origin, String)>,
     /// The configuration file that all values are from.
     file: Option<String>,
@@ -37,7 +41,37 @@ pub enum Wanted {
     Help,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Settings::of(SECTIONS)
+    }
+}
+
 impl Settings {
+    /// Nothing given yet of these flags.
+    pub fn of(sections: &'static [Section]) -> Settings {
+        let (given, warnings) = (BTreeMap::new(), Vec::new());
+        Settings { sections, command: None, given, file: None, warnings }
+    }
+
+    /// The same, with a word that has to stand among the flags.
+    pub fn with_command(self, command: &'static str) -> Settings {
+        Settings { command: Some((command, false)), ..self }
+    }
+
+    /// Whether the word that has to be there is.
+    pub fn is_commanded(&self) -> bool {
+        self.command.is_none_or(|(_, seen)| seen)
+    }
+
+    /// Whether a word that is no flag has its place here.
+    fn takes(&mut self, word: &str) -> bool {
+        match &mut self.command {
+            Some((command, seen)) if word == *command => !std::mem::replace(seen, true),
+            _ => false,
+        }
+    }
+
     /// Settings that a configuration file decides.
     pub fn of_file(path: &str) -> Settings {
         Settings { file: Some(path.to_owned()), ..Settings::default() }
@@ -46,6 +80,17 @@ impl Settings {
     /// The configuration file in force.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
+    }
+
+    /// Sets a flag's value; the last one wins, but lists grow.
+    fn give_flag(&mut self, flag: &Flag, value: String) {
+        let value = match self.given.get(flag.name) {
+            Some((Origin::Flag, earlier)) if flag.kind == Kind::List => {
+                format!("{earlier},{value}")
+            }
+            _ => value,
+        };
+        self.give(flag.name, Origin::Flag, value);
     }
 
     /// Sets a value; the last one wins.
@@ -62,7 +107,10 @@ impl Settings {
     pub fn value(&self, name: &str) -> (Origin, &str) {
         match self.given.get(name) {
             Some((origin, value)) => (origin.clone(), value),
-            None => (Origin::Default, table::find(name).map_or("", |flag| flag.default)),
+            None => {
+                let flag = table::find_in(self.sections, name);
+                (Origin::Default, flag.map_or("", |flag| flag.default))
+            }
         }
     }
 
@@ -73,6 +121,12 @@ impl Settings {
     /// Whether the user said anything about it.
     pub fn is_given(&self, name: &str) -> bool {
         self.given.contains_key(name)
+    }
+
+    /// What stands between commas.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let parts = self.text(name).split(',').map(str::trim);
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     pub fn boolean(&self, name: &str) -> Result<bool, FlagError> {
@@ -93,6 +147,7 @@ impl Settings {
         match flag.kind {
             _ if legacy::is_ignored(flag.name) => Ok(()),
             Kind::Text => legacy::check_choice(self, flag.name),
+            Kind::List => Ok(()),
             Kind::Boolean => self.boolean(flag.name).map(drop),
             Kind::Number => self.number::<i128>(flag.name).map(drop),
             Kind::Duration => self.duration(flag.name).map(drop),
@@ -101,7 +156,8 @@ impl Settings {
 
     /// Checks the form of every value that was given.
     pub fn check_all(&self) -> Result<(), FlagError> {
-        table::flags().filter(|flag| self.is_given(flag.name)).try_for_each(|flag| self.check(flag))
+        let mut given = table::flags_of(self.sections).filter(|flag| self.is_given(flag.name));
+        given.try_for_each(|flag| self.check(flag))
     }
 
     /// The error for a value of `name` that cannot be used.
@@ -121,6 +177,9 @@ pub fn read_words(words: &[String], settings: &mut Settings) -> Result<Wanted, F
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let Some(body) = flag_body(word) else {
+            if settings.takes(word) {
+                continue;
+            }
             return Err(FlagError::NotAFlag { word: word.clone() });
         };
         if body.is_empty() {
@@ -137,7 +196,8 @@ pub fn read_words(words: &[String], settings: &mut Settings) -> Result<Wanted, F
         if name == "help" || name == "h" {
             return Ok(Wanted::Help);
         }
-        let flag = table::find(name).ok_or_else(|| FlagError::Unknown { flag: name.into() })?;
+        let flag = table::find_in(settings.sections, name)
+            .ok_or_else(|| FlagError::Unknown { flag: name.into() })?;
         let value = match (value, flag.kind) {
             (Some(value), _) => value,
             (None, Kind::Boolean) => "true".into(),
@@ -146,7 +206,7 @@ pub fn read_words(words: &[String], settings: &mut Settings) -> Result<Wanted, F
                 .cloned()
                 .ok_or_else(|| FlagError::MissingValue { flag: name.into() })?,
         };
-        settings.give(flag.name, Origin::Flag, value);
+        settings.give_flag(flag, value);
     }
     Ok(Wanted::Run)
 }

@@ -9,6 +9,8 @@ use super::groups::SECTIONS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
+    /// Between commas; a flag that is given again adds to it.
+    List,
     Number,
     /// Like `1h30m` or `100ms`.
     Duration,
@@ -38,6 +40,10 @@ pub const fn text(name: &'static str, default: &'static str, about: &'static str
     Flag { name, kind: Kind::Text, default, about }
 }
 
+pub const fn list(name: &'static str, default: &'static str, about: &'static str) -> Flag {
+    Flag { name, kind: Kind::List, default, about }
+}
+
 pub const fn number(name: &'static str, default: &'static str, about: &'static str) -> Flag {
     Flag { name, kind: Kind::Number, default, about }
 }
@@ -50,14 +56,24 @@ pub const fn boolean(name: &'static str, default: &'static str, about: &'static 
     Flag { name, kind: Kind::Boolean, default, about }
 }
 
-/// All flags.
+/// All flags of a node.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    SECTIONS.iter().flat_map(|section| section.flags)
+    flags_of(SECTIONS)
 }
 
-/// The flag of that name.
+/// All flags of these sections.
+pub fn flags_of(sections: &'static [Section]) -> impl Iterator<Item = &'static Flag> {
+    sections.iter().flat_map(|section| section.flags)
+}
+
+/// The node's flag of that name.
 pub fn find(name: &str) -> Option<&'static Flag> {
-    flags().find(|flag| flag.name == name)
+    find_in(SECTIONS, name)
+}
+
+/// The flag of that name in these sections.
+pub fn find_in(sections: &'static [Section], name: &str) -> Option<&'static Flag> {
+    flags_of(sections).find(|flag| flag.name == name)
 }
 
 /// `listen-peer-urls` → `ETCD_LISTEN_PEER_URLS`.
@@ -67,11 +83,15 @@ pub fn variable(name: &str) -> String {
 
 /// What `--help` prints.
 pub fn help() -> String {
-    let mut out = String::from(
-        "Usage: etcd-tui node [flags]\n\n  Runs one member of a cluster that speaks etcd's v3 API.\n  \
-         Every --a-b may also be given as ETCD_A_B; the flag wins.\n",
-    );
-    for section in SECTIONS.iter().filter(|section| !section.title.is_empty()) {
+    let usage = "Usage: etcd-tui node [flags]\n\n  Runs one member of a cluster that speaks etcd's v3 API.\n  \
+                 Every --a-b may also be given as ETCD_A_B; the flag wins.\n";
+    help_of(usage, SECTIONS)
+}
+
+/// Help text about these flags.
+pub fn help_of(usage: &str, sections: &[Section]) -> String {
+    let mut out = String::from(usage);
+    for section in sections.iter().filter(|section| !section.title.is_empty()) {
         out.push_str(&format!("\n{}:\n", section.title));
         for flag in section.flags {
             let default = match flag.default {

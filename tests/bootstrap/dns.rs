@@ -173,6 +173,34 @@ fn a_domain_without_this_member_ends_the_start() {
     stranger[0].refuses(&flags, "error querying DNS SRV records for _etcd-server");
 }
 
+/// `/health` is asked of the gateway, and answered by the member.
+#[test]
+fn a_gateway_finds_the_members_in_dns() {
+    let root = directory();
+    let mut all = members(Engine::Ours, &root, 2);
+    let mut gateway = all.pop().unwrap();
+    let list = format!("--initial-cluster={}", crate::listed(&all));
+    all[0].start(&[&list]);
+    all[0].wait_healthy();
+    let servers = vec![("localhost".to_owned(), port(&all[0].client_url()))];
+    let server = serve(Zone {
+        services: vec![("_etcd-client._tcp.cluster.test".to_owned(), servers)],
+        hosts: vec!["localhost".into()],
+    });
+    gateway.environment.push(("ETCD_TUI_DNS_SERVER".into(), server));
+    let listen = format!("--listen-addr=127.0.0.1:{}", port(&gateway.client_url()));
+    let command = |gateway: &Process, flags: &[&str]| {
+        let mut command = gateway.bare_command();
+        command.args(["gateway", "start", "--discovery-srv=cluster.test", &listen]).args(flags);
+        command
+    };
+    gateway.start_as(command(&gateway, &[]));
+    assert_eq!(gateway.wait_exit().code(), Some(1), "{}", gateway.log());
+    assert!(gateway.log().contains("is insecure"), "{}", gateway.log());
+    gateway.start_as(command(&gateway, &["--insecure-discovery"]));
+    gateway.wait_healthy();
+}
+
 #[test]
 fn these_members_are_one_cluster_also_when_listed() {
     // The same check on the static way, so that the two above are known to check something.

@@ -78,13 +78,19 @@ async fn health(service: &Service, query: &Query<'_>) -> Reply {
     let serializable =
         query.iter().find(|(name, _)| *name == "serializable").is_some_and(|(_, v)| *v == "true");
     let metrics = &service.member.metrics;
-    match unhealthy(service, is_excluded, serializable).await {
-        None => {
-            Metrics::count(&metrics.health_successes);
-            text(StatusCode::OK, r#"{"health":"true","reason":""}"#)
-        }
+    let reason = unhealthy(service, is_excluded, serializable).await;
+    Metrics::count(match reason {
+        None => &metrics.health_successes,
+        Some(_) => &metrics.health_failures,
+    });
+    verdict(reason)
+}
+
+/// What `/health` says: why it is not well, if it is not.
+pub fn verdict(reason: Option<String>) -> Reply {
+    match reason {
+        None => text(StatusCode::OK, r#"{"health":"true","reason":""}"#),
         Some(reason) => {
-            Metrics::count(&metrics.health_failures);
             tracing::warn!(%reason, "/health error");
             let reason = serde_json::Value::String(reason);
             let body = format!(r#"{{"health":"false","reason":{reason}}}"#);

@@ -116,7 +116,8 @@ pub fn rule(path: &str) -> Option<Rule> {
     methods.iter().find(|(known, _)| *known == method).map(|(_, rule)| *rule)
 }
 
-fn unknown(path: &str) -> Status {
+/// What is said of a method that there is not.
+pub fn unknown(path: &str) -> Status {
     let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
     match RULES.iter().any(|(known, _)| *known == service) {
         true => Status::unimplemented(format!("unknown method {method} for service {service}")),

@@ -37,7 +37,7 @@ pub fn not_found() -> Reply {
 }
 
 /// Parameters of a query: names may come more than once.
-fn parameters(query: Option<&str>) -> Vec<(&str, &str)> {
+pub fn parameters(query: Option<&str>) -> Vec<(&str, &str)> {
     let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect()
 }

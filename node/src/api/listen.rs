@@ -178,7 +178,8 @@ async fn converse(port: Port, connection: Connection) {
         .await;
 }
 
-fn builder(rules: &config::Http) -> auto::Builder<TokioExecutor> {
+/// How HTTP is spoken with a client.
+pub fn builder(rules: &config::Http) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

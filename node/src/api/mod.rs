@@ -7,8 +7,8 @@
 
 mod access;
 pub mod auth;
-mod authority;
-mod checks;
+pub mod authority;
+pub mod checks;
 pub mod client_certificate;
 pub mod cluster;
 mod compare;
@@ -30,7 +30,7 @@ pub mod maintenance;
 mod message_count;
 mod metrics_page;
 pub mod peer;
-mod profiles;
+pub mod profiles;
 pub mod route;
 pub mod rpc_counts;
 mod snapshot;

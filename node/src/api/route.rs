@@ -187,7 +187,8 @@ pub fn map_decode_error(error: Status) -> Status {
     status::message_too_large(size, limit)
 }
 
-fn map_too_large(response: Response<Body>) -> Response<Body> {
+/// Says it of an answer that is an error from its beginning.
+pub fn map_too_large(response: Response<Body>) -> Response<Body> {
     // Only a response that failed at once carries its status in the headers.
     let Some(code) = response.headers().get("grpc-status") else { return response };
     if code != "11" {

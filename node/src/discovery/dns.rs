@@ -19,6 +19,14 @@ pub struct Target {
     pub port: u16,
 }
 
+/// A service record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Record {
+    pub priority: u16,
+    pub target: Target,
+    pub weight: u16,
+}
+
 /// Asks name servers.
 #[derive(Clone)]
 pub struct Dns {
@@ -45,22 +53,29 @@ impl Dns {
 
     /// The servers of `_service._tcp.domain`, in the order of priority.
     pub async fn service(&self, service: &str, domain: &str) -> Result<Vec<Target>, String> {
+        let records = self.records(service, domain).await?;
+        Ok(records.into_iter().map(|record| record.target).collect())
+    }
+
+    /// The records of `_service._tcp.domain`, in the order of priority.
+    pub async fn records(&self, service: &str, domain: &str) -> Result<Vec<Record>, String> {
         let name = format!("_{service}._tcp.{}.", domain.trim_end_matches('.'));
         let found = self.resolver.srv_lookup(name.as_str()).await;
         let found = found.map_err(|error| format!("lookup {name}: {error}"))?;
-        let mut servers: Vec<(u16, Target)> = found
+        let mut records: Vec<Record> = found
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
                 RData::SRV(srv) => {
                     let host = srv.target.to_utf8().trim_end_matches('.').to_owned();
-                    Some((srv.priority, Target { host, port: srv.port }))
+                    let target = Target { host, port: srv.port };
+                    Some(Record { priority: srv.priority, target, weight: srv.weight })
                 }
                 _ => None,
             })
             .collect();
-        servers.sort();
-        Ok(servers.into_iter().map(|(_, target)| target).collect())
+        records.sort();
+        Ok(records)
     }
 
     /// The addresses of a host, sorted; an address is its own.

@@ -43,7 +43,7 @@ impl Dialer {
     }
 
     /// Opens a socket to `url`.
-    async fn open(self, url: Url, within: Duration) -> io::Result<Connection> {
+    pub async fn open(self, url: Url, within: Duration) -> io::Result<Connection> {
         let socket = async {
             Ok::<_, io::Error>(match &url.place {
                 Place::Tcp(address) => {

@@ -2,7 +2,6 @@
 
 use node::config::Http;
 
-use super::tls::list;
 use crate::flags::FlagError;
 use crate::flags::syntax::Settings;
 use crate::flags::table::{Section, boolean, duration, number, text};
@@ -23,8 +22,8 @@ pub const SECTION: Section = Section {
 pub fn build(settings: &Settings) -> Result<Http, FlagError> {
     let streams_max: u32 = settings.number("max-concurrent-streams")?;
     Ok(Http {
-        cors: list(settings, "cors"),
-        host_whitelist: list(settings, "host-whitelist"),
+        cors: settings.list("cors"),
+        host_whitelist: settings.list("host-whitelist"),
         // As in etcd, whoever looks for faults has them too.
         profiles: settings.boolean("enable-pprof")? || settings.text("log-level") == "debug",
         print_authority: false,

@@ -67,7 +67,7 @@ pub const SECTION: Section = Section {
 };
 
 pub fn build(settings: &Settings) -> Result<Security, FlagError> {
-    let protocol = protocol(settings)?;
+    let protocol = protocol(settings, "cipher-suites")?;
     let client = TlsOptions {
         cert_file: file(settings, "cert-file"),
         key_file: file(settings, "key-file"),
@@ -76,7 +76,7 @@ pub fn build(settings: &Settings) -> Result<Security, FlagError> {
         trusted_ca_file: file(settings, "trusted-ca-file"),
         crl_file: file(settings, "client-crl-file"),
         client_cert_auth: settings.boolean("client-cert-auth")?,
-        allowed_hosts: list(settings, "client-cert-allowed-hostname"),
+        allowed_hosts: settings.list("client-cert-allowed-hostname"),
         // A client may be anywhere, whatever its certificate says.
         skip_san_check: true,
         protocol: protocol.clone(),
@@ -90,8 +90,8 @@ pub fn build(settings: &Settings) -> Result<Security, FlagError> {
         trusted_ca_file: file(settings, "peer-trusted-ca-file"),
         crl_file: file(settings, "peer-crl-file"),
         client_cert_auth: settings.boolean("peer-client-cert-auth")?,
-        allowed_common_names: list(settings, "peer-cert-allowed-cn"),
-        allowed_hosts: list(settings, "peer-cert-allowed-hostname"),
+        allowed_common_names: settings.list("peer-cert-allowed-cn"),
+        allowed_hosts: settings.list("peer-cert-allowed-hostname"),
         skip_san_check: settings.boolean("peer-skip-client-san-verification")?,
         protocol,
         ..TlsOptions::default()
@@ -114,17 +114,13 @@ pub fn build(settings: &Settings) -> Result<Security, FlagError> {
     Ok(security)
 }
 
-fn file(settings: &Settings, name: &str) -> Option<PathBuf> {
+/// The path that a flag names, if it names one.
+pub fn file(settings: &Settings, name: &str) -> Option<PathBuf> {
     Some(settings.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-/// What stands between commas.
-pub fn list(settings: &Settings, name: &str) -> Vec<String> {
-    let parts = settings.text(name).split(',').map(str::trim);
-    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-fn protocol(settings: &Settings) -> Result<TlsProtocol, FlagError> {
+/// Versions and the cipher suites that the flag `suites` names.
+pub fn protocol(settings: &Settings, suites: &str) -> Result<TlsProtocol, FlagError> {
     let version = |name: &str| match settings.text(name) {
         "" => Ok(None),
         "TLS1.2" => Ok(Some(TlsVersion::Tls12)),
@@ -135,7 +131,7 @@ fn protocol(settings: &Settings) -> Result<TlsProtocol, FlagError> {
         }
     };
     let protocol = TlsProtocol {
-        cipher_suites: list(settings, "cipher-suites"),
+        cipher_suites: settings.list(suites),
         min: version("tls-min-version")?,
         max: version("tls-max-version")?,
     };
@@ -147,7 +143,7 @@ fn protocol(settings: &Settings) -> Result<TlsProtocol, FlagError> {
     }
     if protocol.min == Some(TlsVersion::Tls13) && !protocol.cipher_suites.is_empty() {
         let why = "cipher suites cannot be configured when only TLS1.3 is enabled".to_owned();
-        return Err(settings.invalid("cipher-suites", why));
+        return Err(settings.invalid(suites, why));
     }
     Ok(protocol)
 }

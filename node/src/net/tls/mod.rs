@@ -24,7 +24,7 @@ mod verify;
 mod words;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -112,6 +112,15 @@ struct Live {
     client: Option<Arc<ClientConfig>>,
 }
 
+/// Whom the first certificate of a file names, if anybody.
+pub fn common_name(path: &Path) -> Result<Option<String>, TlsError> {
+    let unusable = |why: String| TlsError::Certificate { path: path.to_owned(), why };
+    let certificates = files::certificates(path)?;
+    let first = certificates.first().ok_or_else(|| unusable("it is empty".to_owned()))?;
+    let names = names::Names::read(first).map_err(|why| unusable(why.to_string()))?;
+    Ok(names.common_name)
+}
+
 impl TlsOptions {
     /// Whether there is no certificate to listen with.
     pub fn is_empty(&self) -> bool {
@@ -174,6 +183,11 @@ impl Tls {
         let config = build::client(&self.options)?;
         live.client = Some(config.clone());
         Ok(config)
+    }
+
+    /// Finds what is wrong for dialling now and not at the first connection.
+    pub fn check_dialling(&self) -> Result<(), TlsError> {
+        self.client_config().map(drop)
     }
 
     /// The listening side of a handshake.
