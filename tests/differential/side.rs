@@ -346,9 +346,10 @@ impl Side {
         let member = added.member.unwrap_or_default();
         let mut lines = vec![format!("{} {:?}", member.is_learner, member.name)];
         let own = self.own_id();
-        let add = |url: &str, is_learner| {
-            Ask::MemberAdd(pb::MemberAddRequest { peer_ur_ls: vec![url.to_string()], is_learner })
-        };
+        let second = Ask::MemberAdd(pb::MemberAddRequest {
+            peer_ur_ls: vec![OTHER_URL.to_string()],
+            is_learner: true,
+        });
         let update = |id, url: &str| {
             Ask::MemberUpdate(pb::MemberUpdateRequest { id, peer_ur_ls: vec![url.to_string()] })
         };
@@ -356,11 +357,9 @@ impl Side {
             Ask::MemberPromote(member.id),
             Ask::MemberList,
             // Nothing of this is possible.
-            add(LEARNER_URL, false),
-            add(OTHER_URL, true),
+            second,
             update(own, LEARNER_URL),
             Ask::MemberPromote(own),
-            Ask::MemberRemove(own),
             update(member.id, OTHER_URL),
             Ask::MemberList,
             Ask::MemberRemove(member.id),
