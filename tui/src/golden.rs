@@ -347,7 +347,13 @@ fn drill_report() {
             .into(),
         ..DrillReport::default()
     };
+    let many = DrillStep { text: "wait 1s".into(), ..DrillStep::default() };
+    let progress = scene.model.drills.progress.clone().expect("a drill runs");
+    let done = DrillStep { state: StepState::Done, started_ms: Some(2_000), ..many };
+    let progress = DrillProgress { steps: vec![done; 20], ..progress };
+    scene.send(Msg::Fleet(FleetUpdate::Drill(Box::new(progress))));
     scene.send(Msg::Fleet(FleetUpdate::DrillEnded(Box::new(report))));
+    check("drill-verdict", &mut scene);
     scene.press(&["enter"]);
     check("drill-report", &mut scene);
 }

@@ -316,9 +316,12 @@ fn steps(model: &Model, progress: &DrillProgress, canvas: &mut Canvas<'_>, area:
             wrapped(&mut lines, "            ", &step.said, width, Role::Bad);
         }
     }
-    // The step under way stays in sight.
+    // The step under way stays in sight; once it is over, why it ended so.
     let room = usize::from(inner.height);
-    let first = (current + 2).saturating_sub(room).min(lines.len().saturating_sub(room));
+    let first = match model.drills.report {
+        Some(_) => 0,
+        None => (current + 2).saturating_sub(room).min(lines.len().saturating_sub(room)),
+    };
     for (row, pieces) in lines.iter().skip(first).take(room).enumerate() {
         canvas.line(inner.x + 1, inner.y + row as u16, width as u16, pieces);
     }
