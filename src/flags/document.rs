@@ -65,12 +65,8 @@ const OF_ETCD: &str = "
 const OWN: [&str; 3] = ["peer-proxy", "die-with-parent", "fault-file"];
 
 /// Accepted, checked, and of no effect, beside those of [`tuning`].
-const ACCEPTED: &[&str] = &[
-    "discovery-fallback",
-    "logger",
-    "socket-reuse-address",
-    "v2-deprecation",
-];
+const ACCEPTED: &[&str] =
+    &["discovery-fallback", "logger", "socket-reuse-address", "v2-deprecation"];
 
 /// Accepted only with the value that asks for nothing: the flag, a value that is refused, why.
 const REFUSED: &[(&str, &str, &str)] = &[
