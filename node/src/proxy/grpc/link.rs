@@ -7,12 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, header};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tonic::body::Body;
 
 use crate::net::{Dialer, Place, Url};
@@ -22,6 +25,11 @@ const STREAM_WINDOW: u32 = 8 << 20;
 const HEADERS_MAX: u32 = 64 << 10;
 /// A connection is there by then (etcd's limit).
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// What every server of gRPC has an answer to, and a member answers to anybody.
+const PROBE: &str = "/grpc.health.v1.Health/Check";
+/// Not compressed, no bytes.
+const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 
 /// How connections to members are looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +90,25 @@ impl Link {
                 tracing::debug!(%error, "a connection to a member has ended");
             }
         });
-        Ok((Self { sender, authority }, ended))
+        let link = Self { sender, authority };
+        match timeout(CONNECT, link.clone().is_answered()).await {
+            Ok(Ok(())) => Ok((link, ended)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it accepts connections and does not answer".to_owned()),
+        }
+    }
+
+    /// Whether somebody answers: the kernel of a machine accepts connections for a process that
+    /// hangs. What is answered does not matter.
+    async fn is_answered(mut self) -> Result<(), LinkError> {
+        let question =
+            Full::new(Bytes::from_static(&EMPTY_MESSAGE)).map_err(|never| match never {});
+        let request = Request::post(PROBE)
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers")
+            .body(Body::new(question))
+            .map_err(|error| LinkError::NotSent(error.to_string()))?;
+        tower::Service::call(&mut self, request).await.map(drop)
     }
 
     /// Whether nothing can be sent any more.

@@ -312,7 +312,7 @@ mod tests {
     use crate::net::Dialer;
     use crate::net::tls::{Tls, TlsOptions};
 
-    /// A member that breaks off every request, and counts them.
+    /// A member that breaks off every request of a client, and counts them.
     async fn broken_member(count: Arc<AtomicUsize>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -320,11 +320,15 @@ mod tests {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let count = count.clone();
-                let service = hyper::service::service_fn(move |_: http::Request<Incoming>| {
-                    count.fetch_add(1, Ordering::Relaxed);
-                    let broken = std::io::Error::other("broken off");
-                    std::future::ready(Err::<http::Response<Body>, _>(broken))
-                });
+                let service =
+                    hyper::service::service_fn(move |request: http::Request<Incoming>| {
+                        let is_probe = request.uri().path().starts_with("/grpc.health");
+                        count.fetch_add(usize::from(!is_probe), Ordering::Relaxed);
+                        ready(match is_probe {
+                            true => Ok(http::Response::new(Body::empty())),
+                            false => Err(std::io::Error::other("broken off")),
+                        })
+                    });
                 let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                 tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
             }
