@@ -91,16 +91,16 @@ impl Link {
             }
         });
         let link = Self { sender, authority };
-        match timeout(CONNECT, link.clone().is_answered()).await {
+        match timeout(CONNECT, link.clone().probe()).await {
             Ok(Ok(())) => Ok((link, ended)),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it accepts connections and does not answer".to_owned()),
         }
     }
 
-    /// Whether somebody answers: the kernel of a machine accepts connections for a process that
+    /// Waits until somebody answers: the kernel of a machine accepts connections for a process that
     /// hangs. What is answered does not matter.
-    async fn is_answered(mut self) -> Result<(), LinkError> {
+    async fn probe(mut self) -> Result<(), LinkError> {
         let question =
             Full::new(Bytes::from_static(&EMPTY_MESSAGE)).map_err(|never| match never {});
         let request = Request::post(PROBE)
