@@ -315,7 +315,7 @@ pub async fn down(
     if !dirs.exists() {
         return Err(PlaygroundError::UnknownCluster(name.to_owned()));
     }
-    let mut said = match Client::connect(home, name).await {
+    let mut said = match connect_once_it_listens(home, name).await {
         Ok(client) => client.perform(Request::Down { now }).await?,
         Err(PlaygroundError::NotRunning(_)) => vec![format!("cluster {name} was not running")],
         Err(PlaygroundError::Silent(_) | PlaygroundError::Protocol(_)) if now => {
@@ -335,6 +335,19 @@ pub async fn down(
         said.push(format!("the data of cluster {name} is deleted"));
     }
     Ok(said)
+}
+
+/// A supervisor that has just begun holds the lock and does not listen yet.
+async fn connect_once_it_listens(home: &Home, name: &str) -> Result<Client, PlaygroundError> {
+    let deadline = Instant::now() + LISTEN_PATIENCE;
+    loop {
+        match Client::connect(home, name).await {
+            Err(PlaygroundError::Silent(_)) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            client => return client,
+        }
+    }
 }
 
 /// The cluster as it is now, with or without a supervisor.
@@ -437,6 +450,7 @@ pub fn check_home(home: &Home) -> Result<(), PlaygroundError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{self, Call, Message, Reply};
 
     fn request(name: &str) -> UpRequest {
         UpRequest { name: name.to_owned(), ..UpRequest::default() }
@@ -480,6 +494,38 @@ mod tests {
         let remarks = remarks(&spec, &other);
         assert_eq!(remarks.len(), 3);
         assert!(remarks[0].contains("etcd-tui grow --cluster a --nodes 5"), "{}", remarks[0]);
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_does_not_listen_yet_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let dirs = home.cluster("a");
+        create(&home, &dirs, &request("a"), None).unwrap();
+        let lock = dirs.try_lock().unwrap();
+        assert!(matches!(Client::connect(&home, "a").await, Err(PlaygroundError::Silent(_))));
+
+        let supervisor = async {
+            // When it is polled, `down` has found nobody.
+            let listener = tokio::net::UnixListener::bind(dirs.socket().unwrap()).unwrap();
+            let (read, mut write) = listener.accept().await.unwrap().0.into_split();
+            let hello = Message::Hello { version: protocol::VERSION, pid: 1 };
+            protocol::write_line(&mut write, &hello).await.unwrap();
+            let call = protocol::LineReader::new(read).next::<Call>().await.unwrap().unwrap();
+            let result = Ok(Reply::Done(vec!["it is down".to_owned()]));
+            protocol::write_line(&mut write, &Message::Answer { id: call.id, result })
+                .await
+                .unwrap();
+            drop(lock);
+            call.request
+        };
+        let (said, asked) = tokio::time::timeout(DOWN_PATIENCE / 4, async {
+            tokio::join!(down(&home, "a", true, false), supervisor)
+        })
+        .await
+        .expect("an end");
+        assert_eq!(said.unwrap(), ["it is down"]);
+        assert!(matches!(asked, Request::Down { now: true }));
     }
 
     #[tokio::test]
