@@ -30,6 +30,7 @@ mod metrics;
 pub mod net;
 mod ports;
 pub mod proxy;
+mod raw;
 mod server;
 mod snapshots;
 pub mod spelling;

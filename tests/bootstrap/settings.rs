@@ -113,15 +113,3 @@ fn a_slow_request_is_logged() {
     member.wait_log("\"msg\":\"request stats\"");
     assert!(member.log().contains("/etcdserverpb.KV/Put"), "{}", member.log());
 }
-
-#[test]
-fn proxies_are_refused_in_words() {
-    let root = directory();
-    let member = Process::new(Engine::Ours, root.path(), "n1");
-    for word in ["gateway", "grpc-proxy"] {
-        let output = member.bare_command().args([word, "start"]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(said.contains(&format!("there is no {word} here")), "{said}");
-    }
-}

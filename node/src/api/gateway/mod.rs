@@ -13,7 +13,6 @@
 mod input;
 mod json;
 mod paths;
-mod raw;
 mod reply;
 mod schema;
 mod websocket;
@@ -36,8 +35,8 @@ use tonic::{Extensions, Status};
 use super::deadline;
 use super::route::{Loopback, Services, receive_limit};
 use super::{ClientCertificate, FromGateway};
+use crate::raw::Raw;
 use input::Messages;
-use raw::Raw;
 
 /// What precedes the name of a header that is meant for the service.
 const METADATA_PREFIX: &str = "grpc-metadata-";

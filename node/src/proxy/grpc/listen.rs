@@ -15,7 +15,6 @@ use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::{Code, Status, Streaming};
 
-use super::codec::Raw;
 use super::members::Register;
 use super::methods::{self, Shape};
 use super::plain::Plain;
@@ -27,6 +26,7 @@ use crate::config;
 use crate::net::accept::{self, Gate};
 use crate::net::pings::Guarded;
 use crate::net::{Connection, Listener};
+use crate::raw::Raw;
 
 /// The largest message that is taken from a client (grpc-go's default).
 const RECEIVE_MAX: usize = 4 << 20;

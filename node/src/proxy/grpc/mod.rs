@@ -2,7 +2,7 @@
 //!
 //! Many clients share few connections ([`upstream`]: one for each member); a client has one address
 //! for all of them, may have TLS of another kind, and may see a part of the key space as all of it
-//! ([`namespace`]). Calls are carried as bytes ([`relay`], [`codec`]), so that a proxy need not
+//! ([`namespace`]). Calls are carried as bytes ([`relay`], [`crate::raw`]), so that a proxy need not
 //! know what it carries; what it must know of a method is in [`methods`].
 //!
 //! The invariant: every answer is a member's, given to this very call. Nothing is cached and no
@@ -12,7 +12,6 @@
 //! Left to others: accepting and TLS ([`crate::net`]), who may do what (the members: a proxy has no
 //! rights of its own and passes on who is asking; so its certificate must not name a user).
 
-mod codec;
 mod link;
 mod listen;
 mod members;

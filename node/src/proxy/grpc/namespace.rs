@@ -20,10 +20,10 @@ use proto::v3electionpb as election;
 use proto::v3lockpb as lock;
 use tonic::Status;
 
-use super::codec::unreadable;
 use super::methods;
 use crate::api::status::to_status;
 use crate::kv::KvError;
+use crate::raw::unreadable;
 
 /// A prefix; none if it is empty.
 #[derive(Clone, Debug)]

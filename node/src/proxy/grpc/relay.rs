@@ -26,12 +26,12 @@ use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::codec::{Raw, unreadable};
 use super::link::{Link, LinkError};
 use super::methods::{self, Shape};
 use super::namespace::Namespace;
 use super::upstream::Upstream;
 use crate::api::route::map_decode_error;
+use crate::raw::{Raw, unreadable};
 
 /// Metadata that goes on to the member.
 const PASSED_ON: [&str; 5] =
