@@ -30,8 +30,8 @@ fn complains(command: &mut Command, code: i32, what: &str) {
 fn words_that_cannot_be_read_end_with_etcds_codes_and_one_line() {
     complains(node().arg("--no-such=1"), 2, "flag provided but not defined: -no-such");
     complains(node().arg("--name"), 2, "flag needs an argument: -name");
-    complains(node().arg("--heartbeat-interval=fast"), 2, "--heartbeat-interval");
-    complains(node().arg("--pre-vote=maybe"), 2, "--pre-vote");
+    complains(node().arg("--heartbeat-interval=fast"), 2, "for flag -heartbeat-interval");
+    complains(node().arg("--pre-vote=maybe"), 2, "for flag -pre-vote");
     complains(node().arg("stray"), 1, "\"stray\" is not a valid flag");
     complains(node().args(["--pre-vote", "true"]), 1, "\"true\" is not a valid flag");
     complains(node().env("ETCD_SNAPSHOT_COUNT", "few"), 1, "ETCD_SNAPSHOT_COUNT");

@@ -12,9 +12,9 @@ use crate::support::tools::Engine;
 const ROWS: &[(&[&str], i32, &str)] = &[
     (&["--auto-compaction-retention=-1"], 1, "CompactionRetention: invalid value \"-1\""),
     (&["--auto-compaction-mode=never"], 1, "unknown auto-compaction-mode \"never\""),
-    (&["--max-txn-ops=-1"], 2, "\"-1\" for --max-txn-ops"),
-    (&["--snapshot-count=-1"], 2, "\"-1\" for --snapshot-count"),
-    (&["--snapshot-count=many"], 2, "\"many\" for --snapshot-count"),
+    (&["--max-txn-ops=-1"], 2, "\"-1\" for flag -max-txn-ops"),
+    (&["--snapshot-count=-1"], 2, "\"-1\" for flag -snapshot-count"),
+    (&["--snapshot-count=many"], 2, "\"many\" for flag -snapshot-count"),
     (&["--heartbeat-interval=0"], 1, "--heartbeat-interval must be >0"),
     (&["--election-timeout=60000"], 1, "is too long, and should be set less than 50000ms"),
     (&["--election-timeout=100"], 1, "--election-timeout[100ms]"),
