@@ -146,8 +146,7 @@ impl Settings {
     fn check(&self, flag: &Flag) -> Result<(), FlagError> {
         match flag.kind {
             _ if legacy::is_ignored(flag.name) => Ok(()),
-            Kind::Text => legacy::check_choice(self, flag.name),
-            Kind::List => Ok(()),
+            Kind::Text | Kind::List => Ok(()),
             Kind::Boolean => self.boolean(flag.name).map(drop),
             Kind::Number => self.number::<i128>(flag.name).map(drop),
             Kind::Duration => self.duration(flag.name).map(drop),

@@ -250,7 +250,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call to `path` begins, if it is one of ours.
+    /// A call begins, if its path is one of ours.
     pub fn begin<B>(member: &Arc<Member>, request: &Request<B>, version: &str) -> Option<Self> {
         let method = Method::of(request.uri().path())?;
         let rpcs = &member.metrics.rpcs;

@@ -140,16 +140,6 @@ const STAGES: &[&str] = &["write-only", "write-only-drop-data", "gone"];
 /// The stage in force: as in etcd 3.6 the words are checked and the default holds.
 pub const STAGE: &str = "write-only";
 
-/// Whether a value is one of those that its flag lists.
-pub fn check_choice(settings: &Settings, name: &str) -> Result<(), FlagError> {
-    let value = settings.text(name);
-    if name != "v2-deprecation" || STAGES.contains(&value) {
-        return Ok(());
-    }
-    let reason = format!("invalid value {value:?}; it is one of {}", STAGES.join(", "));
-    Err(settings.invalid(name, reason))
-}
-
 /// Whether any value will do, as for etcd's ignored flags.
 pub fn is_ignored(name: &str) -> bool {
     IGNORED.contains(&name)
@@ -213,6 +203,11 @@ fn refuse(settings: &mut Settings) -> Result<(), FlagError> {
             "--experimental-enable-v2v3 was removed in v3.6: the v2 API is not emulated on v3 keys"
                 .into(),
         ));
+    }
+    let stage = settings.text("v2-deprecation");
+    if !STAGES.contains(&stage) {
+        let reason = format!("invalid value {stage:?}; it is one of {}", STAGES.join(", "));
+        return Err(settings.invalid("v2-deprecation", reason));
     }
     Ok(())
 }

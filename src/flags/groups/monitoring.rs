@@ -38,11 +38,12 @@ pub fn tracing(settings: &Settings) -> Result<Option<DistributedTracing>, FlagEr
         Err(FlagError::Configuration(text))
     };
     let rate: i64 = settings.number("distributed-tracing-sampling-rate")?;
-    let samples_per_million = match u32::try_from(rate) {
-        Ok(rate) if rate <= 1_000_000 => rate,
-        Ok(_) => return wrong("tracing sampling rate must be less than 1000000"),
-        Err(_) if rate < 0 => return wrong("tracing sampling rate must be positive"),
-        Err(_) => return wrong("tracing sampling rate must be less than 1000000"),
+    if rate < 0 {
+        return wrong("tracing sampling rate must be positive");
+    }
+    let Some(samples_per_million) = u32::try_from(rate).ok().filter(|rate| *rate <= 1_000_000)
+    else {
+        return wrong("tracing sampling rate must be less than 1000000");
     };
     let instance_id = settings.text("distributed-tracing-instance-id");
     Ok(Some(DistributedTracing {
